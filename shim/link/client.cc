@@ -1,0 +1,385 @@
+#include "shim/link/client.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <utility>
+
+#include "shim/base/log.h"
+#include "shim/base/status.h"
+
+namespace hydra {
+
+using link::Type;
+
+uint32_t ProcessExit::status() const {
+  // The end of a process that nobody saw: what a shim says that has to guess.
+  if (wait_status == link::kNoSuchChild) return 255;
+  if (WIFSIGNALED(wait_status)) {
+    return 128u + static_cast<uint32_t>(WTERMSIG(wait_status));
+  }
+  return static_cast<uint32_t>(WEXITSTATUS(wait_status));
+}
+
+MonitorClient::MonitorClient(EventLoop* loop, UniqueFd fd)
+    : loop_(loop), fd_(std::move(fd)) {}
+
+absl::StatusOr<std::unique_ptr<MonitorClient>> MonitorClient::Connect(
+    EventLoop* loop, UniqueFd fd) {
+  std::unique_ptr<MonitorClient> client(new MonitorClient(loop, std::move(fd)));
+  HYDRA_RETURN_IF_ERROR(client->Synchronise());
+  return client;
+}
+
+absl::Status MonitorClient::Synchronise() {
+  link::Hello hello = {};
+  hello.version = link::kLinkVersion;
+  hello.head_pid = getpid();
+  writer_.Add(Type::kHello, 0, 0, hello);
+  Flush();
+  while (!synced_) {
+    link::Message message;
+    switch (reader_.Next(fd_.get(), &message)) {
+      case link::Reader::Result::kMessage:
+        Take(std::move(message));
+        break;
+      case link::Reader::Result::kAgain: {
+        pollfd readable = {fd_.get(), POLLIN, 0};
+        poll(&readable, 1, -1);
+        break;
+      }
+      case link::Reader::Result::kClosed:
+        return MakeError(absl::StatusCode::kUnavailable,
+                         "link: the monitor is gone");
+      case link::Reader::Result::kError:
+        return ErrnoError(errno, "link: read from monitor");
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MonitorClient::Serve(Handlers handlers) {
+  handlers_ = std::move(handlers);
+  HYDRA_ASSIGN_OR_RETURN(
+      readable_,
+      loop_->Watch(fd_.get(), EPOLLIN, [this](uint32_t) { OnReadable(); }));
+  serving_ = true;
+  for (auto& [process, exit] : std::exchange(early_exits_, {})) {
+    handlers_.on_exit(process, exit);
+  }
+  for (auto& request : std::exchange(early_requests_, {})) {
+    handlers_.on_request(std::move(request));
+  }
+  // A read may have taken more than the replay.
+  OnReadable();
+  return absl::OkStatus();
+}
+
+void MonitorClient::OnReadable() {
+  while (true) {
+    link::Message message;
+    switch (reader_.Next(fd_.get(), &message)) {
+      case link::Reader::Result::kMessage:
+        Take(std::move(message));
+        break;
+      case link::Reader::Result::kAgain:
+        return;
+      case link::Reader::Result::kClosed:
+        handlers_.on_monitor_lost();
+        return;
+      case link::Reader::Result::kError:
+        LogError(Message(ErrnoError(errno, "link: read from monitor")));
+        handlers_.on_monitor_lost();
+        return;
+    }
+  }
+}
+
+void MonitorClient::Take(link::Message message) {
+  const uint64_t token = message.header.token;
+  switch (message.type()) {
+    case Type::kWelcome:
+      welcome_ = message.Body<link::Welcome>();
+      break;
+    case Type::kSynced:
+      synced_ = true;
+      break;
+    case Type::kRequest: {
+      Request request{token, message.Body<link::Request>(),
+                      std::string(message.tail())};
+      if (serving_) {
+        handlers_.on_request(std::move(request));
+      } else {
+        early_requests_.push_back(std::move(request));
+      }
+      break;
+    }
+    case Type::kCancelled:
+      if (serving_) handlers_.on_cancelled(token);
+      break;
+    case Type::kGrpcConnection:
+      // A connection that came before we serve is dropped: gRPC clients
+      // connect again by themselves.
+      if (serving_ && !message.fds.empty()) {
+        handlers_.on_grpc_connection(std::move(message.fds[0]));
+      }
+      break;
+    case Type::kOperation: {
+      Operation& operation = FindOrAdd({token, message.header.step});
+      if (!message.fds.empty()) operation.kept = std::move(message.fds[0]);
+      operation.result.Set(message.Body<link::Operation>());
+      break;
+    }
+    case Type::kExit:
+      TakeExit(message);
+      break;
+    case Type::kStream: {
+      const auto state = message.Body<link::StreamState>();
+      streams_[state.stream] = state;
+      if (serving_) handlers_.on_stream(state);
+      break;
+    }
+    case Type::kStored:
+      stored_[token] = std::move(message.fds);
+      break;
+    case Type::kListenerClosed:
+      listener_closed_.Set(true);
+      break;
+    default:
+      // Processes are told for the record only, and a newer monitor may say
+      // what we do not know.
+      break;
+  }
+}
+
+void MonitorClient::TakeExit(const link::Message& message) {
+  const auto body = message.Body<link::Exit>();
+  const ProcessExit exit{body.pid, body.wait_status, body.exited_at};
+  if (body.process == 0) {
+    FindOrAdd({message.header.token, message.header.step}).exit.Set(exit);
+  } else if (serving_) {
+    handlers_.on_exit(body.process, exit);
+  } else {
+    early_exits_.emplace_back(body.process, exit);
+  }
+}
+
+void MonitorClient::Flush() {
+  // A failure shows as a closed link at the next read.
+  writer_.FlushAll(fd_.get());
+}
+
+void MonitorClient::Park(uint64_t token) {
+  writer_.Add(Type::kParked, token);
+  Flush();
+}
+
+void MonitorClient::Respond(uint64_t token, std::string_view payload) {
+  writer_.Add(Type::kResponse, token, 0, payload);
+  Flush();
+  std::erase_if(operations_,
+                [token](auto& entry) { return entry.first.token == token; });
+}
+
+std::vector<uint64_t> MonitorClient::OperationTokens() const {
+  std::vector<uint64_t> tokens;
+  for (const auto& [key, operation] : operations_) {
+    if (tokens.empty() || tokens.back() != key.token) {
+      tokens.push_back(key.token);
+    }
+  }
+  return tokens;
+}
+
+uint32_t MonitorClient::LastStep(uint64_t token, uint32_t limit) const {
+  auto it = operations_.lower_bound({token, limit});
+  if (it == operations_.begin()) return 0;
+  --it;
+  return it->first.token == token ? it->first.step : 0;
+}
+
+Async<absl::StatusOr<int>> MonitorClient::Spawn(OperationKey key,
+                                                SpawnRequest request) {
+  if (!Knows(key)) {
+    link::Spawn body = {};
+    std::string strings;
+    for (const auto& argument : request.argv) {
+      strings.append(argument).push_back('\0');
+    }
+    body.arg_count = static_cast<uint16_t>(request.argv.size());
+    if (request.env.has_value()) {
+      for (const auto& variable : *request.env) {
+        strings.append(variable).push_back('\0');
+      }
+      body.env_count = static_cast<uint16_t>(request.env->size());
+    } else {
+      body.flags |= link::kSpawnInheritsEnv;
+    }
+    std::vector<int> fds;
+    for (const auto& [target, fd] : request.fds) {
+      body.fd_target[fds.size()] = target;
+      fds.push_back(fd);
+    }
+    if (request.adopts) body.flags |= link::kSpawnAdopts;
+    if (request.kept_fd >= 0) {
+      body.flags |= link::kSpawnKeepsFd;
+      body.fd_target[fds.size()] = -1;
+      fds.push_back(request.kept_fd);
+    }
+    FindOrAdd(key);
+    writer_.Add(Type::kSpawn, key.token, key.step, body, strings, fds);
+    Flush();
+  }
+  const Future<link::Operation> result = FindOrAdd(key).result;
+  const link::Operation outcome = co_await result;
+  if (outcome.error != 0) co_return ErrnoError(outcome.error, "spawn");
+  co_return outcome.pid;
+}
+
+Async<ProcessExit> MonitorClient::WaitExit(OperationKey key) {
+  const Future<ProcessExit> exit = FindOrAdd(key).exit;
+  const ProcessExit result = co_await exit;
+  co_return result;
+}
+
+int MonitorClient::KeptFd(OperationKey key) const {
+  auto it = operations_.find(key);
+  return it == operations_.end() ? -1 : it->second.kept.get();
+}
+
+Async<int> MonitorClient::SignalProcess(OperationKey key, uint64_t process,
+                                        int signal) {
+  if (!Knows(key)) {
+    link::Signal body = {};
+    body.process = process;
+    body.signal = signal;
+    FindOrAdd(key);
+    writer_.Add(Type::kSignal, key.token, key.step, body);
+    Flush();
+  }
+  const Future<link::Operation> result = FindOrAdd(key).result;
+  const link::Operation outcome = co_await result;
+  co_return outcome.error;
+}
+
+void MonitorClient::SignalSpawn(OperationKey key, OperationKey target,
+                                int signal) {
+  link::Signal body = {};
+  body.target_token = target.token;
+  body.target_step = target.step;
+  body.signal = signal;
+  FindOrAdd(key);
+  writer_.Add(Type::kSignal, key.token, key.step, body);
+  Flush();
+}
+
+void MonitorClient::ForgetToken(uint64_t token) {
+  writer_.Add(Type::kForgetToken, token);
+  Flush();
+  std::erase_if(operations_,
+                [token](auto& entry) { return entry.first.token == token; });
+}
+
+uint64_t MonitorClient::NewInternalToken() {
+  while (true) {
+    const uint64_t token = next_internal_++;
+    auto it = operations_.lower_bound({token, 0});
+    if (it == operations_.end() || it->first.token != token) return token;
+  }
+}
+
+void MonitorClient::Claim(uint64_t process, int pid) {
+  link::Claim body = {};
+  body.process = process;
+  body.pid = pid;
+  writer_.Add(Type::kClaim, 0, 0, body);
+  Flush();
+}
+
+void MonitorClient::ForgetProcess(uint64_t process) {
+  link::Process body = {};
+  body.process = process;
+  writer_.Add(Type::kForgetProcess, 0, 0, body);
+  Flush();
+}
+
+void MonitorClient::AddStream(uint64_t stream, link::StreamKind kind,
+                              uint32_t flags, const std::vector<int>& fds) {
+  link::StreamAdd body = {};
+  body.stream = stream;
+  body.kind = static_cast<uint32_t>(kind);
+  body.flags = flags;
+  if (!streams_.contains(stream)) {
+    link::StreamState state = {};
+    state.stream = stream;
+    state.kind = body.kind;
+    streams_[stream] = state;
+  }
+  writer_.Add(Type::kStreamAdd, 0, 0, body, {}, fds);
+  Flush();
+}
+
+void MonitorClient::CloseStream(uint64_t stream) {
+  streams_.erase(stream);
+  writer_.Add(Type::kStreamClose, 0, 0, link::StreamRef{stream});
+  Flush();
+}
+
+void MonitorClient::StartStream(uint64_t stream) {
+  writer_.Add(Type::kStreamStart, 0, 0, link::StreamRef{stream});
+  Flush();
+}
+
+void MonitorClient::FinishStream(uint64_t stream) {
+  writer_.Add(Type::kStreamFinish, 0, 0, link::StreamRef{stream});
+  Flush();
+}
+
+void MonitorClient::CloseStreamStdin(uint64_t stream) {
+  writer_.Add(Type::kStreamCloseStdin, 0, 0, link::StreamRef{stream});
+  Flush();
+}
+
+void MonitorClient::ResizeStream(uint64_t stream, uint16_t rows,
+                                 uint16_t columns) {
+  writer_.Add(Type::kStreamResize, 0, 0,
+              link::StreamResize{stream, rows, columns, 0});
+  Flush();
+}
+
+const link::StreamState* MonitorClient::FindStream(uint64_t stream) const {
+  auto it = streams_.find(stream);
+  return it == streams_.end() ? nullptr : &it->second;
+}
+
+void MonitorClient::Store(uint64_t name, const std::vector<int>& fds) {
+  writer_.Add(Type::kStore, name, 0, std::string_view(), fds);
+  Flush();
+}
+
+void MonitorClient::Unstore(uint64_t name) {
+  stored_.erase(name);
+  writer_.Add(Type::kUnstore, name);
+  Flush();
+}
+
+std::vector<UniqueFd> MonitorClient::TakeStored(uint64_t name) {
+  auto node = stored_.extract(name);
+  return node.empty() ? std::vector<UniqueFd>() : std::move(node.mapped());
+}
+
+Future<bool> MonitorClient::CloseListener() {
+  writer_.Add(Type::kCloseListener);
+  Flush();
+  return listener_closed_;
+}
+
+void MonitorClient::Quit() {
+  writer_.Add(Type::kQuit);
+  Flush();
+}
+
+}  // namespace hydra

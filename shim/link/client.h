@@ -1,0 +1,181 @@
+// The head's side of the link: requests in, responses out, operations done by
+// the monitor exactly once.
+//
+// Loop thread only. A lost monitor ends the head: there is nothing that it
+// could still do for anybody.
+
+#ifndef HYDRA_LINK_CLIENT_H_
+#define HYDRA_LINK_CLIENT_H_
+
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "shim/base/unique_fd.h"
+#include "shim/event/async.h"
+#include "shim/event/event_loop.h"
+#include "shim/link/channel.h"
+#include "shim/link/protocol.h"
+
+namespace hydra {
+
+// The name of an operation; see link/protocol.h.
+struct OperationKey {
+  uint64_t token = 0;
+  uint32_t step = 0;
+  auto operator<=>(const OperationKey&) const = default;
+};
+
+struct ProcessExit {
+  int pid = 0;
+  int wait_status = 0;    // As of waitpid(2), or link::kNoSuchChild.
+  int64_t exited_at = 0;  // Unix nanoseconds.
+
+  // The exit code, or 128 + the signal's number, as containerd has it.
+  uint32_t status() const;
+};
+
+struct SpawnRequest {
+  std::vector<std::string> argv;
+  // Exactly this environment; absent: the monitor's.
+  std::optional<std::vector<std::string>> env;
+  // What the child gets: (its number, our descriptor). Stay the caller's.
+  std::vector<std::pair<int, int>> fds;
+  // The child's descendants may outlive it and become ours.
+  bool adopts = false;
+  // Stays with the monitor for the next head; see Operation::kept.
+  int kept_fd = -1;
+};
+
+class MonitorClient final {
+ public:
+  struct Request {
+    uint64_t token;
+    link::Request info;
+    std::string payload;
+  };
+  // Called on the loop. Set before Run() of the loop; all are required.
+  struct Handlers {
+    std::function<void(Request)> on_request;
+    // The connection of an unanswered request is gone.
+    std::function<void(uint64_t token)> on_cancelled;
+    std::function<void(UniqueFd)> on_grpc_connection;
+    // A claimed process has ended: told until ForgetProcess().
+    std::function<void(uint64_t process, ProcessExit)> on_exit;
+    std::function<void(const link::StreamState&)> on_stream;
+    std::function<void()> on_monitor_lost;
+  };
+
+  // Says hello over `fd` and takes all that is known, up to kSynced; what the
+  // monitor replays as exits and requests is delivered by Serve(). Unavailable
+  // if the monitor goes away meanwhile.
+  static absl::StatusOr<std::unique_ptr<MonitorClient>> Connect(EventLoop* loop,
+                                                                UniqueFd fd);
+  MonitorClient(const MonitorClient&) = delete;
+  MonitorClient& operator=(const MonitorClient&) = delete;
+
+  const link::Welcome& welcome() const { return welcome_; }
+
+  // Delivers what was taken in Connect() and all that comes from now on.
+  absl::Status Serve(Handlers handlers);
+
+  // The request only waits from here on: see link/protocol.h.
+  void Park(uint64_t token);
+  // Answers a request and forgets the operations of its token.
+  void Respond(uint64_t token, std::string_view payload);
+
+  // ---- operations ----
+  // Whether the operation was asked for, by this head or by one before it.
+  bool Knows(OperationKey key) const { return operations_.contains(key); }
+  // Tokens that have operations, ascending.
+  std::vector<uint64_t> OperationTokens() const;
+  // The highest step below `limit` of the token's operations; 0 if there is
+  // none.
+  uint32_t LastStep(uint64_t token, uint32_t limit) const;
+  // Starts a program, unless an operation of that name is known: then the
+  // result is that one's. The pid, or the error of fork(2) or execve(2).
+  Async<absl::StatusOr<int>> Spawn(OperationKey key, SpawnRequest request);
+  // Waits for the end of a spawn that worked.
+  Async<ProcessExit> WaitExit(OperationKey key);
+  // The same, for a caller that waits for something else too.
+  Future<ProcessExit> ExitOf(OperationKey key) { return FindOrAdd(key).exit; }
+  // The descriptor left with the monitor by a spawn of a head before us; -1 if
+  // there is none. Stays ours.
+  int KeptFd(OperationKey key) const;
+  // Signals a claimed process. 0 or kill(2)'s errno; ESRCH once it is reaped.
+  Async<int> SignalProcess(OperationKey key, uint64_t process, int signal);
+  // Signals a spawned program; no answer is waited for.
+  void SignalSpawn(OperationKey key, OperationKey target, int signal);
+  void ForgetToken(uint64_t token);
+  // An internal token that no operation has.
+  uint64_t NewInternalToken();
+
+  // ---- processes ----
+  void Claim(uint64_t process, int pid);
+  void ForgetProcess(uint64_t process);
+
+  // ---- streams ----
+  void AddStream(uint64_t stream, link::StreamKind kind, uint32_t flags,
+                 const std::vector<int>& fds);
+  void CloseStream(uint64_t stream);
+  void StartStream(uint64_t stream);
+  void FinishStream(uint64_t stream);
+  void CloseStreamStdin(uint64_t stream);
+  void ResizeStream(uint64_t stream, uint16_t rows, uint16_t columns);
+  // The last that the monitor said of a stream.
+  const link::StreamState* FindStream(uint64_t stream) const;
+
+  // ---- descriptor store ----
+  void Store(uint64_t name, const std::vector<int>& fds);
+  void Unstore(uint64_t name);
+  // Descriptors that a head before us stored; empty if there are none.
+  std::vector<UniqueFd> TakeStored(uint64_t name);
+
+  // ---- end ----
+  // Set once the listening socket is closed and its name removed.
+  Future<bool> CloseListener();
+  void Quit();
+
+ private:
+  struct Operation {
+    Future<link::Operation> result;
+    Future<ProcessExit> exit;
+    UniqueFd kept;
+  };
+
+  MonitorClient(EventLoop* loop, UniqueFd fd);
+  absl::Status Synchronise();
+  void OnReadable();
+  void Take(link::Message message);
+  void TakeExit(const link::Message& message);
+  void Flush();
+  Operation& FindOrAdd(OperationKey key) { return operations_[key]; }
+
+  EventLoop* const loop_;
+  const UniqueFd fd_;
+  link::Reader reader_;
+  link::Writer writer_;
+  EventLoop::Registration readable_;
+  Handlers handlers_;
+  link::Welcome welcome_ = {};
+  bool synced_ = false;
+  bool serving_ = false;
+  std::vector<Request> early_requests_;
+  std::vector<std::pair<uint64_t, ProcessExit>> early_exits_;
+  std::map<OperationKey, Operation> operations_;
+  std::map<uint64_t, link::StreamState> streams_;
+  std::map<uint64_t, std::vector<UniqueFd>> stored_;
+  uint64_t next_internal_ = link::kInternalToken | (uint64_t{1} << 32);
+  Future<bool> listener_closed_;
+};
+
+}  // namespace hydra
+
+#endif  // HYDRA_LINK_CLIENT_H_

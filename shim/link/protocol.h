@@ -1,0 +1,273 @@
+// The contract between the monitor and the head: every message, who sends it,
+// and what is remembered so that a head may die at any instruction.
+//
+// The two talk over a unix stream socket pair, descriptor kLinkFd in the head.
+// A message is a Header, then `body_size` bytes of a fixed body (the struct
+// named for the type), then a tail of free length; `length` counts body and
+// tail. Numbers have the machine's byte order: both ends run on one machine.
+// Descriptors travel as SCM_RIGHTS with the header's first byte.
+//
+// Versions. Monitor and head may be of different releases. Bodies only ever
+// grow at the end: a reader takes min(body_size, sizeof) bytes and leaves the
+// rest zero, so a zero must mean "as before". An unknown type is ignored. What
+// cannot be said so needs a new kLinkVersion, and the side with the higher
+// number speaks the lower one's.
+//
+// The life of a request
+//   1. The monitor reads a whole frame, gives it a token, remembers it, sends
+//      kRequest.
+//   2. The head acts. What it does to the world it does through *operations*
+//      of the monitor, named (token, step): kSpawn, kSignal. An operation with
+//      a known name is not done again; its result is told again. So a head
+//      that takes over runs the request from the top and comes to the same
+//      point, without doing anything twice.
+//   3. The head sends kResponse. The monitor forgets the request and all of
+//      the token's operations, and writes the frame to the connection.
+// If the head dies, the next one gets, after kWelcome: every operation with
+// its result (kOperation, kExit), every known process and exit (kProcess,
+// kExit), every stream (kStream), every stored descriptor (kStored), then
+// kSynced, then the unanswered requests in token order, with the same tokens.
+//
+// The life of a process (container init or exec)
+//   The runtime's child is reparented to the monitor, which is a subreaper.
+//   While any operation with kSpawnAdopts is known, the monitor keeps the exits
+//   of pids that nobody claimed. The head learns the pid from the runtime's pid
+//   file and sends kClaim; from then on the exit belongs to `process`, is
+//   written to the exit file before it is told, and is told (again to each new
+//   head) until kForgetProcess.
+
+#ifndef HYDRA_LINK_PROTOCOL_H_
+#define HYDRA_LINK_PROTOCOL_H_
+
+#include <cstdint>
+
+namespace hydra::link {
+
+// Raise it for a change that the rule above does not cover.
+inline constexpr uint32_t kLinkVersion = 1;
+// The head's end of the link.
+inline constexpr int kLinkFd = 3;
+// No message is longer: a frame's largest payload and room for the rest.
+inline constexpr uint32_t kMaxMessage = (4u << 20) + (1u << 16);
+// Descriptors in one message.
+inline constexpr int kMaxFds = 16;
+
+struct Header {
+  uint32_t length;     // Of body and tail.
+  uint16_t type;       // Type.
+  uint16_t body_size;  // Of the body alone.
+  uint64_t token;      // What it means is said at each type.
+  uint32_t step;
+  uint16_t fd_count;
+  uint16_t reserved;
+};
+static_assert(sizeof(Header) == 24);
+
+// A token with this bit is the head's own, for operations that no request
+// asked for; it is forgotten with kForgetToken.
+inline constexpr uint64_t kInternalToken = uint64_t{1} << 63;
+
+enum class Type : uint16_t {
+  // ---- monitor to head ----
+  kWelcome = 1,          // Answers kHello. Body: Welcome.
+  kSynced = 2,           // What went before is all that is known.
+  kRequest = 3,          // token. Body: Request. Tail: the frame's payload.
+  kCancelled = 4,        // token: its connection is gone; answer or not.
+  kGrpcConnection = 5,   // One descriptor: the accepted connection.
+  kOperation = 6,        // token, step. Body: Operation. A descriptor if the
+                         // spawn left one with the monitor (kSpawnKeepsFd)
+                         // and this is a replay.
+  kExit = 7,             // Body: Exit.
+  kProcess = 8,          // Only in a replay. Body: Process.
+  kStream = 9,           // Body: StreamState. Sent when a stream ends, and
+                         // for each known stream in a replay.
+  kStored = 10,          // Only in a replay. token: the name. Descriptors.
+  kListenerClosed = 11,  // Answers kCloseListener.
+
+  // ---- head to monitor ----
+  kHello = 64,             // First message of every head. Body: Hello.
+  kResponse = 65,          // token. Tail: the response frame's payload.
+  kParked = 81,            // token: the request only waits for something; a
+                           // head that dies now does not die of it.
+  kSpawn = 66,             // token, step. Body: Spawn. Tail: strings.
+                           // Descriptors.
+  kSignal = 67,            // token, step. Body: Signal. Answered by kOperation.
+  kForgetToken = 68,       // token: forget all its operations.
+  kClaim = 69,             // Body: Claim.
+  kForgetProcess = 70,     // Body: Process (pid unused): its exit is consumed.
+  kStreamAdd = 71,         // Body: StreamAdd. Descriptors.
+  kStreamClose = 72,       // Body: StreamRef. Ends it at once, and forgets it.
+  kStreamFinish = 73,      // Body: StreamRef. An output or a console whose
+                           // process is gone: copy what is there, then end,
+                           // though others may hold the source open.
+  kStreamCloseStdin = 74,  // Body: StreamRef. Close the write end that the
+                           // monitor holds of a stdin FIFO (CloseIO).
+  kStreamResize = 75,      // Body: StreamResize.
+  kStreamStart = 80,       // Body: StreamRef. Ends kStreamHeld.
+  kStore = 76,             // token: a name. Keep the descriptors for the next
+                           // head; a name that is known keeps what it has.
+  kUnstore = 77,           // token: close what is kept under the name.
+  kCloseListener = 78,     // Close and unlink the listening socket. Answered.
+  kQuit = 79,              // Write out what is queued for the connections
+                           // (bounded by a second), remove the exit file, end.
+};
+
+struct Welcome {
+  uint32_t version;  // The monitor's kLinkVersion.
+  int32_t monitor_pid;
+  uint64_t generation;  // 1 for the first head of this monitor.
+  // Unix nanoseconds of the death of the head before; 0 for the first.
+  int64_t previous_died_at;
+};
+
+struct Hello {
+  uint32_t version;  // The head's kLinkVersion.
+  int32_t head_pid;
+};
+
+// Why a frame is no plain request; the head words the answer.
+enum RequestFault : uint8_t {
+  kFrameOk = 0,
+  kFrameTooLong = 1,  // `frame_length` bytes were discarded.
+  kStreamIdEven = 2,
+  kStreamIdReused = 3,   // Not above the connection's last.
+  kFrameNotRequest = 4,  // `frame_type` says what it was.
+};
+
+struct Request {
+  uint64_t connection;  // Never reused.
+  uint32_t stream_id;
+  uint32_t frame_length;
+  uint8_t frame_type;
+  uint8_t frame_flags;
+  uint8_t fault;  // RequestFault.
+  // How many heads crashed while they worked on this request. The head answers
+  // one that has crashed kMaxAttempts of them with an error, unexecuted. A head
+  // that was killed (SIGKILL: an operator, the OOM killer) did not crash.
+  uint8_t deaths;
+  uint32_t reserved;
+};
+inline constexpr uint8_t kMaxAttempts = 3;
+
+enum SpawnFlags : uint32_t {
+  kSpawnAdopts = 1u << 0,   // Its descendants may outlive it: keep the exits
+                            // of unclaimed pids while this is known.
+  kSpawnKeepsFd = 1u << 1,  // The last descriptor stays with the monitor,
+                            // for the next head (captured output).
+  kSpawnInheritsEnv = 1u << 2,  // The monitor's environment; the tail has none.
+};
+
+// Tail: `arg_count` then `env_count` NUL-terminated strings; argv[0] is the
+// path to execute, or a name to look up in PATH. Descriptors: `fd_count`
+// targets in `fd_target` order (target i gets descriptor i; -1 is not given to
+// the child). The child gets no other descriptor, default signal dispositions,
+// an empty mask and a session of its own; 0 to 2 are /dev/null unless given.
+struct Spawn {
+  uint32_t flags;
+  uint16_t arg_count;
+  uint16_t env_count;
+  int32_t fd_target[kMaxFds];
+};
+
+enum class OperationKind : uint32_t { kSpawn = 1, kSignal = 2 };
+
+// What became of an operation. A spawn's exit follows as kExit.
+struct Operation {
+  uint32_t kind;    // OperationKind.
+  int32_t error;    // 0, or errno of execve(2), fork(2) or kill(2).
+  int32_t pid;      // Of a spawn that worked, also after its exit.
+  uint32_t exited;  // A spawn: 1 once reaped (kExit follows in a replay).
+};
+
+// Signals a process (if `process` is not 0) or the spawn (target_token,
+// target_step). ESRCH if it was reaped, ENOENT if it is not known: the
+// monitor reaps, so a signal never meets a reused pid.
+struct Signal {
+  uint64_t process;
+  uint64_t target_token;
+  uint32_t target_step;
+  int32_t signal;
+};
+
+// The exit of a claimed process (`process` not 0) or of a spawn (header's
+// token and step).
+struct Exit {
+  uint64_t process;
+  int32_t pid;
+  int32_t wait_status;  // As of waitpid(2).
+  int64_t exited_at;    // Unix nanoseconds, when it was reaped.
+};
+
+struct Claim {
+  uint64_t process;  // The head's number for it; not 0, never reused.
+  int32_t pid;       // ESRCH-like answer: see below.
+  uint32_t reserved;
+};
+// A claim is answered by nothing while the process lives. If it has exited,
+// kExit follows at once. If the monitor has no such child and kept no exit of
+// it, kExit follows with wait_status kNoSuchChild.
+inline constexpr int32_t kNoSuchChild = -1;
+
+struct Process {
+  uint64_t process;
+  int32_t pid;
+  uint32_t exited;  // In a replay: 1 if kExit follows.
+};
+
+enum class StreamKind : uint32_t {
+  // Descriptors: source (pipe read end), sink. From the container.
+  kOutput = 1,
+  // Descriptors: source (FIFO or file), sink (pipe write end), and, if
+  // kStreamHoldsFifo, the FIFO's write end, held so that there is no end of
+  // file between two clients.
+  kInput = 2,
+  // Descriptors: the listening console socket; then, each if its flag is set,
+  // output sink, input source, the input FIFO's write end. The monitor
+  // accepts one connection, takes the pty master that the runtime sends, and
+  // copies both ways. EIO on the master is no end of file before
+  // kStreamFinish: a program may close and open its terminal.
+  kConsole = 3,
+};
+
+enum StreamFlags : uint32_t {
+  kStreamHoldsFifo = 1u << 0,
+  kStreamHasOutput = 1u << 1,
+  kStreamHasInput = 1u << 2,
+  // The sink is a file in append mode: read and write, never splice, at most
+  // 4 KiB a write so that two streams' lines do not mix.
+  kStreamSinkIsFile = 1u << 3,
+  // Output: copy nothing before kStreamStart. What a runtime that fails writes
+  // to the standard error that it shares with the container is its own.
+  kStreamHeld = 1u << 4,
+};
+
+struct StreamAdd {
+  uint64_t stream;  // The head's number; a known one is ignored.
+  uint32_t kind;    // StreamKind.
+  uint32_t flags;   // StreamFlags.
+};
+
+struct StreamRef {
+  uint64_t stream;
+};
+
+struct StreamResize {
+  uint64_t stream;
+  uint16_t rows;
+  uint16_t columns;
+  uint32_t reserved;
+};
+
+struct StreamState {
+  uint64_t stream;
+  uint32_t kind;
+  uint32_t ended;        // 1: end of file, or nothing more to copy.
+  uint64_t bytes;        // Copied to the sink (a console: output).
+  uint64_t lost_bytes;   // Read and not taken by the sink.
+  int32_t sink_error;    // errno of the sink's last failure, or 0.
+  uint32_t has_console;  // A console: the master has come.
+};
+
+}  // namespace hydra::link
+
+#endif  // HYDRA_LINK_PROTOCOL_H_
