@@ -1,0 +1,173 @@
+#include "shim/monitor/copy.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace hydra::monitor {
+namespace {
+
+constexpr size_t kReadSize = 16 << 10;
+// PIPE_BUF, and the size that containerd's copiers write.
+constexpr size_t kFileWriteSize = 4096;
+// With three processes in a row, pipes of 64 KiB make each wait for its
+// neighbour all the time. Not larger, and not for all: what stands in a pipe
+// that nobody reads is kernel memory.
+constexpr uint64_t kWidenAfter = 1 << 20;
+constexpr int kWidePipe = 256 << 10;
+
+}  // namespace
+
+void Copy::Start(Poller* poller, EventTag tag, int source, int sink,
+                 const Options& options) {
+  poller_ = poller;
+  tag_ = tag;
+  source_ = source;
+  sink_ = sink;
+  options_ = options;
+  splices_ = sink >= 0 && !options.sink_is_file && !options.source_is_console &&
+             !options.sink_is_console;
+}
+
+void Copy::Stop() {
+  if (watched_ >= 0) poller_->Remove(watched_);
+  watched_ = -1;
+}
+
+Copy::Result Copy::Run() {
+  size_t budget = kTurn;
+  while (budget > 0) {
+    Step step;
+    if (!pending_.empty()) {
+      step = WritePending();
+    } else if (splices_) {
+      step = Splice(&budget);
+    } else {
+      step = ReadOnce(&budget);
+    }
+    switch (step) {
+      case Step::kDone:
+        break;
+      case Step::kNoData:
+        return WaitFor(true);
+      case Step::kNoRoom:
+        return WaitFor(false);
+      case Step::kSourceEnd:
+        return Result::kSourceEnd;
+      case Step::kSinkEnd:
+        return Result::kSinkEnd;
+    }
+  }
+  return Result::kMore;
+}
+
+bool Copy::SourceHasData() const {
+  int available = 0;
+  return source_unwatchable_ ||
+         (ioctl(source_, FIONREAD, &available) == 0 && available > 0);
+}
+
+Copy::Step Copy::Splice(size_t* budget) {
+  const ssize_t n =
+      splice(source_, nullptr, sink_, nullptr, *budget, SPLICE_F_NONBLOCK);
+  if (n > 0) {
+    bytes_ += static_cast<uint64_t>(n);
+    *budget -= static_cast<size_t>(n);
+    if (!widened_ && bytes_ >= kWidenAfter) WidenPipes();
+    return Step::kDone;
+  }
+  if (n == 0) return Step::kSourceEnd;
+  if (errno == EINTR) return Step::kDone;
+  // EAGAIN says not which of the two.
+  if (errno == EAGAIN && !SourceHasData()) return Step::kNoData;
+  if (errno == EAGAIN && !sink_unwatchable_) return Step::kNoRoom;
+  // EINVAL: not for these two descriptors. Anything else is an error of one of
+  // them, and read and write will tell of which.
+  splices_ = false;
+  return Step::kDone;
+}
+
+void Copy::WidenPipes() {
+  widened_ = true;
+  for (int fd : {source_, sink_}) {
+    const int size = fcntl(fd, F_GETPIPE_SZ);
+    // No pipe, or above the user's allowance (pipe(7)): it stays as it is.
+    if (size > 0 && size < kWidePipe) fcntl(fd, F_SETPIPE_SZ, kWidePipe);
+  }
+}
+
+Copy::Step Copy::ReadOnce(size_t* budget) {
+  static char buffer[kReadSize];
+  const size_t size = options_.sink_is_file ? kFileWriteSize : sizeof(buffer);
+  const ssize_t n = read(source_, buffer, size);
+  if (n == 0) return Step::kSourceEnd;
+  if (n < 0) {
+    if (errno == EINTR) return Step::kDone;
+    if (errno == EAGAIN) {
+      return source_unwatchable_ ? Step::kSourceEnd : Step::kNoData;
+    }
+    // No slave of the terminal is open now; the next one may come.
+    if (errno == EIO && options_.source_is_console) return Step::kNoData;
+    return Step::kSourceEnd;
+  }
+  const auto count = static_cast<size_t>(n);
+  *budget -= std::min(*budget, count);
+  return Write(std::string_view(buffer, count));
+}
+
+Copy::Step Copy::WritePending() {
+  const std::string data = std::move(pending_);
+  pending_.clear();
+  return Write(data);
+}
+
+Copy::Step Copy::Write(std::string_view data) {
+  if (sink_ < 0) {
+    lost_bytes_ += data.size();
+    return Step::kDone;
+  }
+  while (!data.empty()) {
+    const ssize_t n = write(sink_, data.data(), data.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN && !sink_unwatchable_) {
+      pending_ = data;
+      return Step::kNoRoom;
+    }
+    if (n <= 0) return OnSinkError(data.size(), n == 0 ? EIO : errno);
+    bytes_ += static_cast<uint64_t>(n);
+    data.remove_prefix(static_cast<size_t>(n));
+  }
+  return Step::kDone;
+}
+
+Copy::Step Copy::OnSinkError(size_t size, int error) {
+  sink_error_ = error;
+  lost_bytes_ += size;
+  return options_.ends_with_sink ? Step::kSinkEnd : Step::kDone;
+}
+
+Copy::Result Copy::WaitFor(bool source) {
+  waits_for_source_ = source;
+  if (source ? options_.source_is_console : options_.sink_is_console) {
+    Stop();
+    return Result::kWaiting;
+  }
+  const int fd = source ? source_ : sink_;
+  if (watched_ == fd) return Result::kWaiting;
+  Stop();
+  const int error =
+      poller_->Add(fd, source ? uint32_t{EPOLLIN} : uint32_t{EPOLLOUT}, tag_);
+  if (error == EPERM) {
+    // Always ready, so it cannot be waited for, and need not.
+    (source ? source_unwatchable_ : sink_unwatchable_) = true;
+    return Result::kMore;
+  }
+  if (error != 0) return Result::kRetry;
+  watched_ = fd;
+  return Result::kWaiting;
+}
+
+}  // namespace hydra::monitor

@@ -1,0 +1,94 @@
+// The monitor of one container: its state, and the loop that owns it.
+//
+// One thread, one epoll instance, nothing that waits anywhere else. It ends
+// for one reason only, kQuit; signals are logged and ignored, and a head that
+// dies is started again. The parts are in the files of their names:
+//   server.h        the listening socket, connections, unanswered requests
+//   head_process.h  the head as a process, and the link to it
+//   operations.h    what heads asked for, done once
+//   processes.h     claimed processes and their exits, exit_file.h on disk
+//   stream.h        the container's stdio
+
+#ifndef HYDRA_MONITOR_MONITOR_H_
+#define HYDRA_MONITOR_MONITOR_H_
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "shim/base/unique_fd.h"
+#include "shim/link/channel.h"
+#include "shim/monitor/clock.h"
+#include "shim/monitor/exit_file.h"
+#include "shim/monitor/head_process.h"
+#include "shim/monitor/operations.h"
+#include "shim/monitor/poller.h"
+#include "shim/monitor/processes.h"
+#include "shim/monitor/server.h"
+#include "shim/monitor/stream.h"
+
+namespace hydra::monitor {
+
+// All strings outlive the monitor.
+struct MonitorOptions {
+  const char* directory = nullptr;    // Made the working directory.
+  const char* socket_path = nullptr;  // What the listener is bound to.
+  std::vector<const char*> head_argv;
+  int listen_fd = -1;  // Taken.
+};
+
+class Monitor {
+ public:
+  explicit Monitor(MonitorOptions options);
+
+  // Everything that may fail. Returns 0, or an errno with *what the operation:
+  // a bad directory, a head that cannot be executed, no descriptors.
+  int Open(const char** what);
+
+  // The loop. Returns after kQuit.
+  void Run();
+
+ private:
+  int OpenSignals();
+  int OpenExitFile();
+  int TimeoutMs() const;
+  void Turn();
+  void RunDue();
+  void OnEvent(EventTag tag, uint32_t events);
+  void OnSignals();
+  void ReapChildren();
+  void OnHeadReaped(int wait_status);
+
+  // Takes messages off the link. With `all` until there are none, otherwise a
+  // bounded number.
+  void ReadLink(bool all);
+  void OnMessage(link::Message message);
+  void OnStreamMessage(link::Message message);
+  void OnHello(const link::Message& message);
+  void Forget(uint64_t token);
+  void StoreFds(link::Message message);
+  void LogState() const;
+
+  MonitorOptions options_;
+  rlimit child_file_limit_ = {};
+  Poller poller_;
+  UniqueFd signals_;
+  ExitFile exit_file_;
+  HeadProcess head_;
+  Processes processes_;
+  Operations operations_;
+  Streams streams_;
+  Server server_;
+  std::map<uint64_t, std::vector<UniqueFd>> store_;  // kStore, by name.
+
+  bool link_has_more_ = false;
+  bool reap_again_ = false;
+  int64_t quit_at_ = kNever;  // After kQuit: the latest end.
+};
+
+}  // namespace hydra::monitor
+
+#endif  // HYDRA_MONITOR_MONITOR_H_

@@ -1,0 +1,316 @@
+#include "shim/monitor/stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <utility>
+
+#include "shim/monitor/log.h"
+
+namespace hydra::monitor {
+namespace {
+
+using link::StreamKind;
+
+constexpr int64_t kRetryDelay = 100 * kMillisecond;
+
+// A regular file never blocks by its nature, and shares the flag with whoever
+// else has it open.
+void SetNonBlocking(int fd) {
+  struct stat st;
+  if (fd < 0 || fstat(fd, &st) < 0 || S_ISREG(st.st_mode)) return;
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags >= 0 && (flags & O_NONBLOCK) == 0) {
+    fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+  }
+}
+
+}  // namespace
+
+Streams::Stream* Streams::FindByNumber(uint64_t number) {
+  for (auto& [serial, stream] : streams_) {
+    if (stream.number == number) return &stream;
+  }
+  return nullptr;
+}
+
+void Streams::Add(link::Message message) {
+  const auto body = message.Body<link::StreamAdd>();
+  if (FindByNumber(body.stream) != nullptr) return;
+  Stream& stream = streams_[next_serial_];
+  stream.number = body.stream;
+  stream.serial = next_serial_++;
+  stream.kind = static_cast<StreamKind>(body.kind);
+  stream.setup_error = SetUp(&stream, &message);
+  if (stream.setup_error != 0) {
+    LogError("stream %llu: %s", static_cast<unsigned long long>(body.stream),
+             ErrorName(stream.setup_error));
+    End(&stream);
+  }
+}
+
+int Streams::SetUp(Stream* stream, link::Message* message) {
+  const uint32_t flags = message->Body<link::StreamAdd>().flags;
+  size_t taken = 0;
+  auto take = [&](bool wanted, UniqueFd* to) {
+    if (!wanted) return true;
+    if (taken == message->fds.size()) return false;
+    *to = std::move(message->fds[taken++]);
+    SetNonBlocking(to->get());
+    return true;
+  };
+  const bool holds_fifo = (flags & link::kStreamHoldsFifo) != 0;
+  Copy::Options options;
+  options.sink_is_file = (flags & link::kStreamSinkIsFile) != 0;
+  switch (stream->kind) {
+    case StreamKind::kOutput:
+      if (!take(true, &stream->output_source) ||
+          !take(true, &stream->output_sink)) {
+        return EINVAL;
+      }
+      stream->output.Start(poller_, {EventKind::kStreamOutput, stream->serial},
+                           stream->output_source.get(),
+                           stream->output_sink.get(), options);
+      stream->held = (flags & link::kStreamHeld) != 0;
+      RunOutput(stream);
+      return 0;
+    case StreamKind::kInput:
+      if (!take(true, &stream->input_source) ||
+          !take(true, &stream->input_sink) ||
+          !take(holds_fifo, &stream->held_fifo)) {
+        return EINVAL;
+      }
+      options.ends_with_sink = true;
+      stream->input.Start(poller_, {EventKind::kStreamInput, stream->serial},
+                          stream->input_source.get(), stream->input_sink.get(),
+                          options);
+      RunInput(stream);
+      return 0;
+    case StreamKind::kConsole: {
+      UniqueFd listener;
+      const bool has_input = (flags & link::kStreamHasInput) != 0;
+      if (!take(true, &listener) ||
+          !take((flags & link::kStreamHasOutput) != 0, &stream->output_sink) ||
+          !take(has_input, &stream->input_source) ||
+          !take(has_input && holds_fifo, &stream->held_fifo)) {
+        return EINVAL;
+      }
+      options.source_is_console = true;
+      // The master comes later: SetUpConsole fills it in.
+      stream->output.Start(poller_, {EventKind::kStreamOutput, stream->serial},
+                           -1, stream->output_sink.get(), options);
+      return stream->receiver.Start(poller_,
+                                    {EventKind::kConsoleSetup, stream->serial},
+                                    std::move(listener));
+    }
+  }
+  return EINVAL;
+}
+
+void Streams::SetUpConsole(Stream* stream) {
+  if (stream->master.valid()) return;
+  stream->master = stream->receiver.Receive();
+  if (!stream->master.valid()) return;
+  stream->had_master = true;
+  const int master = stream->master.get();
+  if (stream->rows != 0 || stream->columns != 0) {
+    ResizeConsole(master, stream->rows, stream->columns);
+  }
+  const int error = poller_->Add(master, EPOLLIN | EPOLLOUT | EPOLLET,
+                                 {EventKind::kConsoleMaster, stream->serial});
+  if (error != 0) {
+    LogError("watch console: %s", ErrorName(error));
+    stream->master.Reset();
+    stream->setup_error = error;
+    End(stream);
+    return;
+  }
+  stream->output.SetSource(master);
+  if (stream->input_source.valid()) {
+    Copy::Options options;
+    options.sink_is_console = true;
+    stream->input.Start(poller_, {EventKind::kStreamInput, stream->serial},
+                        stream->input_source.get(), master, options);
+    RunInput(stream);
+  }
+  RunOutput(stream);
+}
+
+void Streams::OnEvent(EventKind kind, uint64_t serial) {
+  const auto found = streams_.find(serial);
+  if (found == streams_.end()) return;
+  Stream* stream = &found->second;
+  switch (kind) {
+    case EventKind::kConsoleSetup:
+      SetUpConsole(stream);
+      break;
+    case EventKind::kStreamOutput:
+      RunOutput(stream);
+      break;
+    case EventKind::kStreamInput:
+      RunInput(stream);
+      break;
+    default:  // The master, for both ways.
+      RunInput(stream);
+      RunOutput(stream);
+      break;
+  }
+}
+
+void Streams::Queue(Stream* stream) {
+  if (stream->queued) return;
+  stream->queued = true;
+  more_.push_back(stream->serial);
+}
+
+void Streams::RunLater(Stream* stream, Copy::Result result) {
+  if (result == Copy::Result::kMore) Queue(stream);
+  if (result == Copy::Result::kRetry) retry_at_ = MonotonicNow() + kRetryDelay;
+}
+
+void Streams::RunOutput(Stream* stream) {
+  if (stream->ended || stream->held || stream->kind == StreamKind::kInput) {
+    return;
+  }
+  const bool is_console = stream->kind == StreamKind::kConsole;
+  if (is_console && !stream->master.valid()) return;
+  const Copy::Result result = stream->output.Run();
+  RunLater(stream, result);
+  const bool drained = stream->finishing && result == Copy::Result::kWaiting &&
+                       stream->output.waits_for_source();
+  if (result == Copy::Result::kSourceEnd || drained) End(stream);
+}
+
+void Streams::RunInput(Stream* stream) {
+  if (stream->ended || stream->input_ended ||
+      stream->kind == StreamKind::kOutput) {
+    return;
+  }
+  const bool is_console = stream->kind == StreamKind::kConsole;
+  if (is_console &&
+      (!stream->master.valid() || !stream->input_source.valid())) {
+    return;
+  }
+  const Copy::Result result = stream->input.Run();
+  RunLater(stream, result);
+  if (result != Copy::Result::kSourceEnd && result != Copy::Result::kSinkEnd) {
+    return;
+  }
+  // The end of a terminal's input is no hang-up: its program goes on.
+  EndInput(stream);
+  if (!is_console) End(stream);
+}
+
+void Streams::EndInput(Stream* stream) {
+  stream->input.Stop();
+  stream->input_source.Reset();
+  stream->input_sink.Reset();
+  stream->held_fifo.Reset();
+  stream->input_ended = true;
+}
+
+void Streams::Release(Stream* stream) {
+  EndInput(stream);
+  stream->output.Stop();
+  stream->output_source.Reset();
+  stream->output_sink.Reset();
+  stream->receiver.Stop();
+  if (stream->master.valid()) poller_->Remove(stream->master.get());
+  stream->master.Reset();
+  stream->ended = true;
+}
+
+void Streams::End(Stream* stream) {
+  if (stream->ended) return;
+  Release(stream);
+  link::Writer* head = head_->output();
+  if (head != nullptr) Tell(*stream, head);
+}
+
+void Streams::Close(uint64_t number) {
+  Stream* stream = FindByNumber(number);
+  if (stream == nullptr) return;
+  // What the head ends itself it need not be told of.
+  Release(stream);
+  streams_.erase(stream->serial);
+}
+
+void Streams::Finish(uint64_t number) {
+  Stream* stream = FindByNumber(number);
+  if (stream == nullptr || stream->kind == StreamKind::kInput ||
+      stream->ended) {
+    return;
+  }
+  const bool is_console = stream->kind == StreamKind::kConsole;
+  // The master may have been sent, and not been looked at yet.
+  if (is_console) SetUpConsole(stream);
+  stream->finishing = true;
+  stream->held = false;
+  if (is_console && !stream->master.valid()) {
+    End(stream);
+  } else {
+    RunOutput(stream);
+  }
+}
+
+void Streams::StartHeld(uint64_t number) {
+  Stream* stream = FindByNumber(number);
+  if (stream == nullptr || !stream->held) return;
+  stream->held = false;
+  RunOutput(stream);
+}
+
+void Streams::CloseStdin(uint64_t number) {
+  Stream* stream = FindByNumber(number);
+  if (stream != nullptr) stream->held_fifo.Reset();
+}
+
+void Streams::Resize(const link::StreamResize& resize) {
+  Stream* stream = FindByNumber(resize.stream);
+  if (stream == nullptr || stream->kind != StreamKind::kConsole) return;
+  stream->rows = resize.rows;
+  stream->columns = resize.columns;
+  if (!stream->master.valid()) return;
+  const int error =
+      ResizeConsole(stream->master.get(), resize.rows, resize.columns);
+  if (error != 0) LogWarning("resize console: %s", ErrorName(error));
+}
+
+void Streams::RunMore() {
+  std::vector<uint64_t> due;
+  due.swap(more_);
+  for (uint64_t serial : due) {
+    const auto found = streams_.find(serial);
+    if (found == streams_.end()) continue;
+    found->second.queued = false;
+    RunInput(&found->second);
+    RunOutput(&found->second);
+  }
+}
+
+void Streams::Retry() {
+  retry_at_ = kNever;
+  for (auto& [serial, stream] : streams_) Queue(&stream);
+}
+
+void Streams::Tell(const Stream& stream, link::Writer* head) const {
+  const Copy& copy =
+      stream.kind == StreamKind::kInput ? stream.input : stream.output;
+  link::StreamState state = {};
+  state.stream = stream.number;
+  state.kind = static_cast<uint32_t>(stream.kind);
+  state.ended = stream.ended ? 1 : 0;
+  state.bytes = copy.bytes();
+  state.lost_bytes = copy.lost_bytes();
+  state.sink_error =
+      stream.setup_error != 0 ? stream.setup_error : copy.sink_error();
+  state.has_console = stream.had_master ? 1 : 0;
+  head->Add(link::Type::kStream, 0, 0, state);
+}
+
+void Streams::Replay(link::Writer* head) const {
+  for (const auto& [serial, stream] : streams_) Tell(stream, head);
+}
+
+}  // namespace hydra::monitor

@@ -1,0 +1,112 @@
+// The container's stdio: copying that goes on whatever becomes of the head,
+// of the engine, and of whoever reads.
+//
+// Loop thread only. A stream owns its descriptors. Each is run at its events
+// for a bounded amount, so that none starves the others or the engine; a full
+// sink stalls its own stream only.
+
+#ifndef HYDRA_MONITOR_STREAM_H_
+#define HYDRA_MONITOR_STREAM_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "shim/base/unique_fd.h"
+#include "shim/link/channel.h"
+#include "shim/link/protocol.h"
+#include "shim/monitor/clock.h"
+#include "shim/monitor/console.h"
+#include "shim/monitor/copy.h"
+#include "shim/monitor/head_process.h"
+#include "shim/monitor/poller.h"
+
+namespace hydra::monitor {
+
+class Streams {
+ public:
+  // Both must outlive this.
+  Streams(Poller* poller, HeadProcess* head) : poller_(poller), head_(head) {}
+
+  // kStreamAdd. Descriptors that do not fit the flags make a stream that has
+  // ended at once, with EINVAL for its sink error.
+  void Add(link::Message message);
+  // kStreamClose, kStreamStart, kStreamFinish, kStreamCloseStdin,
+  // kStreamResize; of a stream that is not known they do nothing.
+  void Close(uint64_t number);
+  void Finish(uint64_t number);
+  void StartHeld(uint64_t number);
+  void CloseStdin(uint64_t number);
+  void Resize(const link::StreamResize& resize);
+
+  // An event of the stream with this serial number.
+  void OnEvent(EventKind kind, uint64_t serial);
+
+  // Runs what had more to do when its turn ended. To be called once per turn
+  // of the loop, which must not wait while has_more().
+  void RunMore();
+  bool has_more() const { return !more_.empty(); }
+  // When to run again what epoll had no room for; kNever if nothing.
+  int64_t retry_at() const { return retry_at_; }
+  void Retry();
+
+  // Everything known, for a new head.
+  void Replay(link::Writer* head) const;
+
+  size_t size() const { return streams_.size(); }
+
+ private:
+  struct Stream {
+    uint64_t number = 0;
+    uint64_t serial = 0;
+    link::StreamKind kind = link::StreamKind::kOutput;
+    bool ended = false;
+    bool held = false;       // Until kStreamStart.
+    bool finishing = false;  // After kStreamFinish.
+    bool queued = false;     // In more_.
+    int setup_error = 0;
+
+    // kOutput: source to sink. kConsole: master to sink.
+    // kInput: the same, of the other direction. kConsole: source to master.
+    UniqueFd output_source;
+    UniqueFd output_sink;
+    Copy output;
+    UniqueFd input_source;
+    UniqueFd input_sink;
+    UniqueFd held_fifo;
+    Copy input;
+    bool input_ended = false;
+
+    ConsoleReceiver receiver;
+    UniqueFd master;
+    bool had_master = false;
+    // A size that came before the master; 0 rows and columns are none.
+    uint16_t rows = 0;
+    uint16_t columns = 0;
+  };
+
+  Stream* FindByNumber(uint64_t number);
+  int SetUp(Stream* stream, link::Message* message);
+  void SetUpConsole(Stream* stream);
+  void RunOutput(Stream* stream);
+  void RunInput(Stream* stream);
+  void EndInput(Stream* stream);
+  void End(Stream* stream);
+  // Closes all it has.
+  void Release(Stream* stream);
+  void Tell(const Stream& stream, link::Writer* head) const;
+  void RunLater(Stream* stream, Copy::Result result);
+  void Queue(Stream* stream);
+
+  Poller* poller_;
+  HeadProcess* head_;
+  std::map<uint64_t, Stream> streams_;  // By serial number.
+  uint64_t next_serial_ = 1;
+  std::vector<uint64_t> more_;
+  int64_t retry_at_ = kNever;
+};
+
+}  // namespace hydra::monitor
+
+#endif  // HYDRA_MONITOR_STREAM_H_
