@@ -1,0 +1,115 @@
+// The standard streams of one process of the container.
+//
+// The head opens what a request names and hands it to the monitor, which
+// copies. What the container gets is closed here once the runtime has it. The
+// descriptors and the copying outlive the head: after a takeover a Stdio made
+// with the same configuration goes on with Adopt().
+//
+// Loop thread only.
+
+#ifndef HYDRA_IO_STDIO_H_
+#define HYDRA_IO_STDIO_H_
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "shim/event/async.h"
+#include "shim/io/logger.h"
+#include "shim/io/sink.h"
+#include "shim/link/client.h"
+#include "shim/runtime/runtime.h"
+
+namespace hydra {
+
+class Stdio final {
+ public:
+  struct Config {
+    uint64_t process = 0;  // Its number with the monitor.
+    bool terminal = false;
+    std::string stdin_name;
+    std::string stdout_name;
+    std::string stderr_name;
+    // Owner of the pipes' ends that the container gets.
+    uid_t uid = 0;
+    gid_t gid = 0;
+    // What a logger is told: the container's id, or the exec's.
+    std::string logger_id;
+    std::string container_namespace;
+    // Where the runtime can reach a console socket: short, ours alone.
+    std::string console_socket;
+  };
+
+  Stdio(EventLoop* loop, MonitorClient* monitor, Config config);
+  Stdio(const Stdio&) = delete;
+  Stdio& operator=(const Stdio&) = delete;
+
+  // Opens all streams, ending what a head before us may have left half done
+  // under the same number. The descriptors in the result stay ours, until
+  // CloseContainerEnds(). On failure nothing is left open. InvalidArgument: a
+  // name that is none; else "failed to open …"-like, with the path.
+  Async<absl::StatusOr<ProcessStdio>> Open();
+
+  // The streams are with the monitor already.
+  Async<void> Adopt();
+
+  // To be called when the runtime has returned.
+  void CloseContainerEnds();
+
+  // The runtime has started the process: from here on output is the
+  // process's own, and is copied.
+  void StartOutput();
+
+  // The process is gone. A terminal ends with it, when what it wrote is
+  // copied; pipes end when the last one who has them closes them.
+  void ProcessExited();
+
+  // Lets the process see the end of its input once what is there is read.
+  void CloseStdin();
+  // A process without terminal, or before it has one: nothing happens.
+  void Resize(uint16_t rows, uint16_t columns);
+
+  // To be called on each change of a stream.
+  void OnStream();
+
+  // What the process has written is copied, then the streams end, though
+  // others may still hold them. False if that takes longer than `limit`,
+  // because nobody reads: the rest stays unread.
+  Async<bool> Drain(std::chrono::milliseconds limit);
+  // Ends all. What is not copied by then is lost.
+  Async<void> Close();
+
+  // The stream's owner: the process's number.
+  static uint64_t ProcessOf(uint64_t stream) { return stream / 4; }
+
+ private:
+  enum Slot : uint64_t { kStdin = 0, kStdout = 1, kStderr = 2, kConsole = 3 };
+
+  uint64_t Stream(Slot slot) const { return config_.process * 4 + slot; }
+  absl::Status AddInput(ProcessStdio* stdio);
+  absl::Status AddOutput(Slot slot, const OpenedSink& sink,
+                         ProcessStdio* stdio);
+  absl::Status OpenPipes(const SinkName& out, const SinkName& err,
+                         ProcessStdio* stdio);
+  absl::Status OpenConsole(const SinkName& out, ProcessStdio* stdio);
+  absl::StatusOr<UniqueFd> ListenForConsole() const;
+  Async<absl::Status> OpenLogger(const SinkName& name);
+  void EndStreams();
+  bool Drained() const;
+
+  EventLoop* const loop_;
+  MonitorClient* const monitor_;
+  const Config config_;
+  std::vector<UniqueFd> container_ends_;
+  std::unique_ptr<Logger> logger_;
+  Future<bool> drained_;
+};
+
+}  // namespace hydra
+
+#endif  // HYDRA_IO_STDIO_H_
