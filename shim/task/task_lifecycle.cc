@@ -1,0 +1,522 @@
+// Create, Start and Delete: what brings processes up and takes them down.
+
+#include <unistd.h>
+
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "containerd/events/task.pb.h"
+#include "shim/base/file.h"
+#include "shim/base/log.h"
+#include "shim/base/status.h"
+#include "shim/mount/mount.h"
+#include "shim/oci/spec.h"
+#include "shim/runtime/bundle.h"
+#include "shim/runtime/options.h"
+#include "shim/task/task_service.h"
+#include "shim/task/topics.h"
+
+namespace hydra {
+namespace {
+
+// The operations of one request.
+enum Step : uint32_t { kRunStep = 1, kUndoStep = 2 };
+
+// As long as containerd 2.2 and later wait for the reader of the output.
+constexpr std::chrono::seconds kDrainLimit{10};
+// `runc delete` of a created container has killed it when it returns; its exit
+// is on the way to us.
+constexpr std::chrono::seconds kExitLimit{10};
+
+std::vector<Mount> ToMounts(const task::CreateTaskRequest& request) {
+  std::vector<Mount> mounts;
+  for (const auto& rootfs : request.rootfs()) {
+    Mount& mount = mounts.emplace_back();
+    mount.type = rootfs.type();
+    mount.source = rootfs.source();
+    mount.target = rootfs.target();
+    mount.options.assign(rootfs.options().begin(), rootfs.options().end());
+  }
+  return mounts;
+}
+
+std::string ProcessFile(const Instance& instance, uint64_t number) {
+  return instance.config().paths.directory + "/process-" +
+         std::to_string(number) + ".json";
+}
+
+Async<absl::Status> UnmountRootfs(EventLoop* loop, std::string bundle) {
+  std::function<absl::Status()> unmount = [rootfs = bundle + "/rootfs"] {
+    return UnmountRecursive(rootfs);
+  };
+  absl::Status unmounted =
+      co_await RunBlocking<absl::Status>(loop, std::move(unmount));
+  co_return unmounted;
+}
+
+// An answer to Delete.
+task::DeleteResponse Deleted(const state::Process& process) {
+  task::DeleteResponse response;
+  response.set_pid(process.pid());
+  response.set_exit_status(process.exit_status());
+  *response.mutable_exited_at() = ToTimestamp(process.exited_at());
+  return response;
+}
+
+}  // namespace
+
+absl::StatusOr<state::Container> TaskService::NewContainer(
+    const Call& call, const task::CreateTaskRequest& request) {
+  if (!request.bundle().starts_with('/')) {
+    return InvalidArgument("bundle \"" + request.bundle() +
+                           "\": not an absolute path");
+  }
+  HYDRA_ASSIGN_OR_RETURN(const RuntimeOptions options,
+                         DecodeOptions(request.options()));
+  for (const auto& warning : options.warnings) LogWarning(warning);
+  HYDRA_ASSIGN_OR_RETURN(const Spec spec,
+                         LoadSpec(request.bundle() + "/config.json"));
+  state::Container container;
+  container.set_bundle(request.bundle());
+  container.set_has_rootfs_mounts(request.rootfs_size() > 0);
+  *container.mutable_options() = options.options;
+  if (options.options.root().empty()) {
+    container.mutable_options()->set_root(
+        instance_.config().paths.runtime_root);
+  }
+  container.set_checkpoint(request.checkpoint());
+  container.set_parent_checkpoint(request.parent_checkpoint());
+  container.set_private_pid_namespace(spec.has_private_pid_namespace);
+  state::Process* init = container.mutable_init();
+  init->set_phase(state::PHASE_CREATING);
+  init->set_terminal(request.terminal());
+  init->set_stdin(request.stdin());
+  init->set_stdout(request.stdout());
+  init->set_stderr(request.stderr());
+  init->set_token(call.token);
+  return container;
+}
+
+TaskService::Reply<task::CreateTaskResponse> TaskService::Create(
+    Call call, task::CreateTaskRequest request) {
+  state::Record& record = instance_.record();
+  if (request.id() != instance_.config().id) {
+    co_return InvalidArgument("this shim serves container " +
+                              instance_.config().id + ", not \"" +
+                              request.id() + "\"");
+  }
+  const bool again = record.has_container() &&
+                     record.container().init().token() == call.token &&
+                     record.container().init().phase() == state::PHASE_CREATING;
+  if (record.has_container() && !again) {
+    co_return AlreadyExists("container " + request.id() + ": already exists");
+  }
+  if (!again) {
+    HYDRA_CO_ASSIGN_OR_RETURN(state::Container container,
+                              NewContainer(call, request));
+    HYDRA_CO_RETURN_IF_ERROR(
+        SaveOptions(container.bundle(), container.options()));
+    instance_.AddContainer(std::move(container));
+    absl::Status saved = instance_.Save();
+    if (!saved.ok()) {
+      instance_.RemoveContainer();
+      co_return saved;
+    }
+  }
+  const auto live = instance_.live(record.container().init());
+  absl::Status status = co_await MountAndCreate(call, request, live);
+  if (!status.ok()) {
+    co_await UndoCreate(live, call.token);
+    co_return status;
+  }
+  state::Container* container = record.mutable_container();
+  state::Process* init = container->mutable_init();
+  const bool from_checkpoint = !request.checkpoint().empty();
+  init->set_phase(from_checkpoint ? state::PHASE_CREATED_CHECKPOINT
+                                  : state::PHASE_CREATED);
+  init->set_token(0);
+  containerd::events::TaskCreate event;
+  event.set_container_id(request.id());
+  event.set_bundle(request.bundle());
+  *event.mutable_rootfs() = request.rootfs();
+  event.mutable_io()->set_stdin(request.stdin());
+  event.mutable_io()->set_stdout(request.stdout());
+  event.mutable_io()->set_stderr(request.stderr());
+  event.mutable_io()->set_terminal(request.terminal());
+  event.set_checkpoint(request.checkpoint());
+  event.set_pid(init->pid());
+  instance_.Emit(kTaskCreateTopic, event);
+  task::CreateTaskResponse response;
+  response.set_pid(init->pid());
+  co_return response;
+}
+
+Async<absl::Status> TaskService::MountAndCreate(
+    Call call, task::CreateTaskRequest request,
+    std::shared_ptr<Instance::Live> live) {
+  const OperationKey key{call.token, kRunStep};
+  const uint64_t number = instance_.record().container().init().number();
+  const auto runtime = instance_.runtime();
+  if (request.rootfs_size() > 0 && !instance_.monitor()->Knows(key)) {
+    std::function<absl::Status()> mount =
+        [mounts = ToMounts(request), rootfs = request.bundle() + "/rootfs",
+         taken_over = instance_.monitor()->welcome().generation > 1] {
+          // A head before us may have been here.
+          if (taken_over) HYDRA_RETURN_IF_ERROR(UnmountRecursive(rootfs));
+          return MountRootfs(mounts, rootfs);
+        };
+    absl::Status mounted =
+        co_await RunBlocking<absl::Status>(loop_, std::move(mount));
+    if (!mounted.ok()) {
+      co_return Unknown("failed to mount rootfs component: " +
+                        Message(mounted));
+    }
+  }
+  if (!request.checkpoint().empty()) co_return absl::OkStatus();
+
+  absl::StatusOr<ProcessStdio> stdio = co_await OpenStdio(key, number, live);
+  if (!stdio.ok()) {
+    co_return Annotate(stdio.status(), "failed to create init process I/O");
+  }
+  absl::Status created = co_await runtime->Create(key, *std::move(stdio));
+  live->stdio->CloseContainerEnds();
+  if (!created.ok()) co_return created;
+  live->stdio->StartOutput();
+  const absl::StatusOr<pid_t> pid = ReadPidFile(runtime->InitPidFile());
+  if (!pid.ok()) {
+    co_return Annotate(pid.status(),
+                       "failed to retrieve OCI runtime container pid");
+  }
+  instance_.record().mutable_container()->mutable_init()->set_pid(
+      static_cast<uint32_t>(*pid));
+  instance_.monitor()->Claim(number, *pid);
+  instance_.EnterCgroup(*pid);
+  co_return absl::OkStatus();
+}
+
+Async<void> TaskService::UndoCreate(std::shared_ptr<Instance::Live> live,
+                                    uint64_t token) {
+  const auto runtime = instance_.runtime();
+  const state::Container container = instance_.record().container();
+  // A runtime that failed has cleaned up after itself. One that was killed, or
+  // whose pid file is bad, has not.
+  if (access((runtime->Root() + "/" + instance_.config().id).c_str(), F_OK) ==
+      0) {
+    absl::Status deleted =
+        co_await runtime->Delete(OperationKey{token, kUndoStep}, true);
+    if (!deleted.ok()) LogWarning("undo create, ignoring: ", Message(deleted));
+  }
+  if (live->stdio != nullptr) co_await live->stdio->Close();
+  if (container.has_rootfs_mounts()) {
+    absl::Status unmounted = co_await UnmountRootfs(loop_, container.bundle());
+    if (!unmounted.ok()) {
+      LogWarning("undo create, ignoring: ", Message(unmounted));
+    }
+  }
+  instance_.RemoveContainer();
+}
+
+Async<absl::StatusOr<ProcessStdio>> TaskService::OpenStdio(
+    OperationKey operation, uint64_t number,
+    std::shared_ptr<Instance::Live> live) {
+  live->stdio = instance_.MakeStdio(*instance_.FindNumber(number));
+  if (instance_.monitor()->Knows(operation)) {
+    // The runtime has them; what we could open now would be other ones.
+    co_await live->stdio->Adopt();
+    co_return ProcessStdio();
+  }
+  const auto stdio = live->stdio;
+  absl::StatusOr<ProcessStdio> opened = co_await stdio->Open();
+  const state::Process* process = instance_.FindNumber(number);
+  if (process == nullptr) {
+    co_await stdio->Close();
+    co_return NotFound("container not created: not found");
+  }
+  if (opened.ok() && process->stdin_closed()) stdio->CloseStdin();
+  co_return opened;
+}
+
+TaskService::Reply<task::StartResponse> TaskService::Start(
+    Call call, task::StartRequest request) {
+  {
+    const auto process = FindProcess(request.id(), request.exec_id());
+    if (!process.ok()) co_return process.status();
+  }
+  absl::Status status;
+  if (request.exec_id().empty()) {
+    status = co_await StartInit(call);
+  } else {
+    status = co_await StartExec(call, request.exec_id());
+  }
+  if (!status.ok()) co_return status;
+  task::StartResponse response;
+  // Still there: nothing has run since it was started.
+  response.set_pid(instance_.FindProcess(request.exec_id())->pid());
+  co_return response;
+}
+
+Async<absl::Status> TaskService::StartInit(Call call) {
+  const OperationKey key{call.token, kRunStep};
+  const auto live = instance_.live(instance_.record().container().init());
+  const auto guard = co_await live->mutex.Lock();
+  state::Process* init = instance_.FindProcess("");
+  if (init == nullptr) {
+    co_return NotFound("container not created: not found");
+  }
+  const uint64_t number = init->number();
+  if (init->token() != call.token) {
+    HYDRA_CO_RETURN_IF_ERROR(CheckInit(init->phase(), TaskOperation::kStart));
+    init->set_token(call.token);
+    (void)instance_.Save();  // Logged there; a head's death would tell.
+  }
+  const auto runtime = instance_.runtime();
+  absl::Status status;
+  if (init->phase() == state::PHASE_CREATED_CHECKPOINT) {
+    absl::StatusOr<ProcessStdio> stdio = co_await OpenStdio(key, number, live);
+    status = stdio.status();
+    if (status.ok()) {
+      const state::Container& container = instance_.record().container();
+      status = co_await runtime->Restore(key, container.checkpoint(),
+                                         container.parent_checkpoint(),
+                                         *std::move(stdio));
+      live->stdio->CloseContainerEnds();
+    }
+    if (status.ok()) {
+      live->stdio->StartOutput();
+      const absl::StatusOr<pid_t> pid = ReadPidFile(runtime->InitPidFile());
+      status = pid.status();
+      if (pid.ok()) {
+        init->set_pid(static_cast<uint32_t>(*pid));
+        instance_.monitor()->Claim(number, *pid);
+        instance_.EnterCgroup(*pid);
+      }
+    }
+    if (!status.ok() && live->stdio != nullptr) co_await live->stdio->Close();
+  } else {
+    status = co_await runtime->Start(key);
+  }
+  init->set_token(0);
+  instance_.Touch();
+  if (status.ok()) {
+    init->set_phase(state::PHASE_RUNNING);
+    containerd::events::TaskStart event;
+    event.set_container_id(instance_.config().id);
+    event.set_pid(init->pid());
+    instance_.Emit(kTaskStartTopic, event);
+  }
+  co_return status;
+}
+
+Async<absl::Status> TaskService::StartExec(Call call, std::string exec_id) {
+  const auto live = instance_.live(*instance_.FindProcess(exec_id));
+  const auto guard = co_await live->mutex.Lock();
+  state::Process* exec = instance_.FindProcess(exec_id);
+  if (exec == nullptr) {
+    co_return NotFound("process does not exist " + exec_id + ": not found");
+  }
+  if (exec->token() != call.token) {
+    HYDRA_CO_RETURN_IF_ERROR(CheckExec(exec->phase(), TaskOperation::kStart));
+    if (instance_.InitGone()) {
+      co_return FailedPrecondition("container " + instance_.config().id +
+                                   " init process is not running: failed "
+                                   "precondition");
+    }
+    exec->set_token(call.token);
+    exec->set_start_failed(false);
+    (void)instance_.Save();  // Logged there; a head's death would tell.
+  }
+  const uint64_t number = exec->number();
+  const absl::StatusOr<int> pid = co_await RunExec(call, exec_id, live);
+  exec = instance_.FindNumber(number);
+  if (exec == nullptr) {  // A created container may be deleted meanwhile.
+    co_return NotFound("process does not exist " + exec_id + ": not found");
+  }
+  exec->set_token(0);
+  instance_.Touch();
+  if (pid.ok()) {
+    exec->set_pid(static_cast<uint32_t>(*pid));
+    exec->set_phase(state::PHASE_RUNNING);
+    containerd::events::TaskExecStarted event;
+    event.set_container_id(instance_.config().id);
+    event.set_exec_id(exec_id);
+    event.set_pid(exec->pid());
+    instance_.Emit(kTaskExecStartedTopic, event);
+  } else {
+    if (live->stdio != nullptr) co_await live->stdio->Close();
+    live->stdio.reset();
+    exec->set_start_failed(true);
+    live->exited.Set(false);
+  }
+  co_return pid.status();
+}
+
+Async<absl::StatusOr<int>> TaskService::RunExec(
+    Call call, std::string exec_id, std::shared_ptr<Instance::Live> live) {
+  const OperationKey key{call.token, kRunStep};
+  const state::Process exec = *instance_.FindProcess(exec_id);
+  const auto runtime = instance_.runtime();
+  const std::string process_file = ProcessFile(instance_, exec.number());
+  if (!instance_.monitor()->Knows(key)) {
+    HYDRA_CO_RETURN_IF_ERROR(ReplaceFile(process_file, exec.spec(), 0600));
+  }
+  absl::StatusOr<ProcessStdio> stdio =
+      co_await OpenStdio(key, exec.number(), live);
+  if (!stdio.ok()) {
+    co_return Annotate(stdio.status(), "failed to create exec process I/O");
+  }
+  absl::Status status =
+      co_await runtime->Exec(key, exec_id, process_file, *std::move(stdio));
+  live->stdio->CloseContainerEnds();
+  unlink(process_file.c_str());
+  if (!status.ok()) co_return status;
+  live->stdio->StartOutput();
+  const absl::StatusOr<pid_t> pid = ReadPidFile(runtime->ExecPidFile(exec_id));
+  if (!pid.ok()) {
+    co_return Annotate(pid.status(), "failed to retrieve OCI runtime exec pid");
+  }
+  instance_.monitor()->Claim(exec.number(), *pid);
+  co_return *pid;
+}
+
+TaskService::Reply<task::DeleteResponse> TaskService::Delete(
+    Call call, task::DeleteRequest request) {
+  {
+    const auto process = FindProcess(request.id(), request.exec_id());
+    if (!process.ok()) co_return process.status();
+  }
+  if (request.exec_id().empty()) {
+    absl::StatusOr<task::DeleteResponse> deleted = co_await DeleteInit(call);
+    co_return deleted;
+  }
+  absl::StatusOr<task::DeleteResponse> deleted =
+      co_await DeleteExec(call, request.exec_id());
+  co_return deleted;
+}
+
+TaskService::Reply<task::DeleteResponse> TaskService::DeleteInit(Call call) {
+  const auto live = instance_.live(instance_.record().container().init());
+  const auto guard = co_await live->mutex.Lock();
+  const state::Process* init = instance_.FindProcess("");
+  if (init == nullptr) {
+    co_return NotFound("container not created: not found");
+  }
+  HYDRA_CO_RETURN_IF_ERROR(CheckInit(init->phase(), TaskOperation::kDelete));
+  absl::Status ended = co_await EndContainer(call, live);
+  if (!ended.ok()) co_return ended;
+  init = instance_.FindProcess("");
+  task::DeleteResponse response = Deleted(*init);
+  containerd::events::TaskDelete event;
+  event.set_container_id(instance_.config().id);
+  event.set_pid(init->pid());
+  event.set_exit_status(init->exit_status());
+  *event.mutable_exited_at() = ToTimestamp(init->exited_at());
+  instance_.Emit(kTaskDeleteTopic, event);
+  instance_.RemoveContainer();
+  co_return response;
+}
+
+Async<absl::Status> TaskService::EndContainer(
+    Call call, std::shared_ptr<Instance::Live> live) {
+  const auto runtime = instance_.runtime();
+  const bool created =
+      instance_.FindProcess("")->phase() == state::PHASE_CREATED;
+  if (!created && live->stdio != nullptr) {
+    const bool drained = co_await live->stdio->Drain(kDrainLimit);
+    if (!drained) LogError("output of the container is not read, given up");
+  }
+  absl::Status deleted =
+      co_await runtime->Delete(OperationKey{call.token, kRunStep}, false);
+  if (!deleted.ok()) co_return deleted;
+  if (created) {
+    const bool exited = co_await SetWithin(loop_, live->exited, kExitLimit);
+    if (!exited) LogError("exit of the created container did not come");
+  }
+  if (live->stdio != nullptr) co_await live->stdio->Close();
+  std::vector<std::shared_ptr<Instance::Live>> execs;
+  for (const auto& exec : instance_.record().container().execs()) {
+    execs.push_back(instance_.live(exec));
+  }
+  for (const auto& exec : execs) {
+    if (exec->stdio != nullptr) co_await exec->stdio->Close();
+  }
+  if (instance_.record().container().has_rootfs_mounts()) {
+    absl::Status unmounted =
+        co_await UnmountRootfs(loop_, instance_.record().container().bundle());
+    if (!unmounted.ok()) {
+      co_return Unknown("failed rootfs umount: " + Message(unmounted));
+    }
+  }
+  co_return absl::OkStatus();
+}
+
+TaskService::Reply<task::DeleteResponse> TaskService::DeleteExec(
+    Call call, std::string exec_id) {
+  (void)call;  // Nothing here is an operation: all may be done twice.
+  const auto live = instance_.live(*instance_.FindProcess(exec_id));
+  const auto guard = co_await live->mutex.Lock();
+  const state::Process* exec = instance_.FindProcess(exec_id);
+  if (exec == nullptr) {
+    co_return NotFound("process does not exist " + exec_id + ": not found");
+  }
+  HYDRA_CO_RETURN_IF_ERROR(CheckExec(exec->phase(), TaskOperation::kDelete));
+  if (live->stdio != nullptr) {
+    const bool drained = co_await live->stdio->Drain(kDrainLimit);
+    if (!drained)
+      LogError("output of exec ", exec_id, " is not read, given up");
+    co_await live->stdio->Close();
+  }
+  exec = instance_.FindProcess(exec_id);
+  if (exec == nullptr) {  // The container was deleted meanwhile.
+    co_return NotFound("process does not exist " + exec_id + ": not found");
+  }
+  unlink(instance_.runtime()->ExecPidFile(exec_id).c_str());
+  task::DeleteResponse response = Deleted(*exec);
+  instance_.RemoveExec(*exec);
+  co_return response;
+}
+
+Async<void> TaskService::FinishOrphans(
+    std::function<bool(uint64_t)> is_pending) {
+  if (!instance_.record().has_container()) co_return;
+  const state::Process& init = instance_.record().container().init();
+  std::vector<std::pair<uint64_t, std::string>> starts;
+  if (init.token() != 0 && !is_pending(init.token())) {
+    if (init.phase() == state::PHASE_CREATING) {
+      LogWarning("create of the container was given up by its caller, undone");
+      const uint64_t token = init.token();
+      const OperationKey create{token, kRunStep};
+      MonitorClient* const monitor = instance_.monitor();
+      if (monitor->Knows(create)) {
+        const auto pid = co_await monitor->Spawn(create, SpawnRequest());
+        if (pid.ok()) co_await monitor->WaitExit(create);
+      }
+      co_await UndoCreate(instance_.live(init), token);
+      (void)instance_.Save();  // Logged there.
+      monitor->ForgetToken(token);
+      co_return;
+    }
+    starts.emplace_back(init.token(), "");
+  }
+  for (const auto& exec : instance_.record().container().execs()) {
+    if (exec.token() != 0 && !is_pending(exec.token())) {
+      starts.emplace_back(exec.token(), exec.exec_id());
+    }
+  }
+  for (const auto& [token, exec_id] : starts) {
+    Call call;
+    call.token = token;
+    absl::Status status;
+    if (exec_id.empty()) {
+      status = co_await StartInit(call);
+    } else {
+      status = co_await StartExec(call, exec_id);
+    }
+    if (!status.ok()) LogWarning("start, ignoring: ", Message(status));
+    (void)instance_.Save();  // Logged there.
+    instance_.Settle();
+    instance_.monitor()->ForgetToken(token);
+  }
+}
+
+}  // namespace hydra

@@ -1,0 +1,119 @@
+// The task service, without a transport: one method per RPC of
+// containerd.task.v2.Task (and v3, which is the same), in the order of the
+// .proto. Messages and codes are those of containerd's own shim; where we say
+// something else it is noted at the method.
+//
+// Every method runs again from the top, with the same token, when a head dies
+// over it. So each change of the world goes through an operation of the
+// monitor under that token, or may be done twice without harm, and a start
+// leaves its token in the record before it begins.
+//
+// Common errors: NotFound "container not created: not found" for an id that is
+// not ours or not created, NotFound "process does not exist <exec id>: not
+// found".
+//
+// Loop thread only.
+
+#ifndef HYDRA_TASK_TASK_SERVICE_H_
+#define HYDRA_TASK_TASK_SERVICE_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "containerd/task/v2/task.pb.h"
+#include "google/protobuf/empty.pb.h"
+#include "shim/event/async.h"
+#include "shim/task/instance.h"
+#include "shim/task/process_state.h"
+
+namespace hydra {
+
+// The caller of one request.
+struct Call {
+  // Names its operations; see link/protocol.h.
+  uint64_t token = 0;
+  // Set when nobody waits for the answer any more.
+  Future<bool> cancelled;
+};
+
+namespace task = containerd::task::v2;
+
+class TaskService final {
+ public:
+  using Empty = google::protobuf::Empty;
+  template <typename T>
+  using Reply = Async<absl::StatusOr<T>>;
+
+  // `shut_down` is called once, when Shutdown has removed what the instance
+  // has on disk and its answer is about to be sent.
+  TaskService(Instance* instance, std::function<void()> shut_down);
+  TaskService(const TaskService&) = delete;
+  TaskService& operator=(const TaskService&) = delete;
+
+  // Completes or undoes what a head before us began for a caller who will not
+  // ask again: each start in the record whose token `is_pending` does not know.
+  Async<void> FinishOrphans(std::function<bool(uint64_t token)> is_pending);
+
+  Reply<task::StateResponse> State(Call call, task::StateRequest request);
+  Reply<task::CreateTaskResponse> Create(Call call,
+                                         task::CreateTaskRequest request);
+  Reply<task::StartResponse> Start(Call call, task::StartRequest request);
+  Reply<task::DeleteResponse> Delete(Call call, task::DeleteRequest request);
+  // From the cgroup, with no run of the runtime. A stopped task still has its
+  // init's pid: containerd 1.7 and later take a task without pids for a leaked
+  // one when they restart, and its exit status would be lost.
+  Reply<task::PidsResponse> Pids(Call call, task::PidsRequest request);
+  Reply<Empty> Pause(Call call, task::PauseRequest request);
+  Reply<Empty> Resume(Call call, task::ResumeRequest request);
+  Reply<Empty> Checkpoint(Call call, task::CheckpointTaskRequest request);
+  Reply<Empty> Kill(Call call, task::KillRequest request);
+  Reply<Empty> Exec(Call call, task::ExecProcessRequest request);
+  Reply<Empty> ResizePty(Call call, task::ResizePtyRequest request);
+  Reply<Empty> CloseIO(Call call, task::CloseIORequest request);
+  Reply<Empty> Update(Call call, task::UpdateTaskRequest request);
+  // Canceled when the caller is gone.
+  Reply<task::WaitResponse> Wait(Call call, task::WaitRequest request);
+  Reply<task::StatsResponse> Stats(Call call, task::StatsRequest request);
+  // shim_pid is the monitor's, which stays the same for the life of the
+  // container.
+  Reply<task::ConnectResponse> Connect(Call call, task::ConnectRequest request);
+  // Answered when the socket is gone and the events are delivered, so that a
+  // container of the same id may be created at once.
+  Reply<Empty> Shutdown(Call call, task::ShutdownRequest request);
+
+ private:
+  absl::StatusOr<state::Container*> FindContainer(const std::string& id);
+  absl::StatusOr<state::Process*> FindProcess(const std::string& id,
+                                              const std::string& exec_id);
+  absl::StatusOr<state::Container> NewContainer(
+      const Call& call, const task::CreateTaskRequest& request);
+  Async<absl::Status> MountAndCreate(Call call, task::CreateTaskRequest request,
+                                     std::shared_ptr<Instance::Live> live);
+  Async<void> UndoCreate(std::shared_ptr<Instance::Live> live, uint64_t token);
+  Async<absl::StatusOr<ProcessStdio>> OpenStdio(
+      OperationKey operation, uint64_t process,
+      std::shared_ptr<Instance::Live> live);
+  Async<absl::Status> StartInit(Call call);
+  Async<absl::Status> StartExec(Call call, std::string exec_id);
+  Async<absl::StatusOr<int>> RunExec(Call call, std::string exec_id,
+                                     std::shared_ptr<Instance::Live> live);
+  Reply<task::DeleteResponse> DeleteInit(Call call);
+  Reply<task::DeleteResponse> DeleteExec(Call call, std::string exec_id);
+  Async<absl::Status> EndContainer(Call call,
+                                   std::shared_ptr<Instance::Live> live);
+
+  Instance& instance_;
+  EventLoop* const loop_;
+  const std::function<void()> shut_down_;
+  bool pausing_ = false;
+};
+
+// The process ids in the cgroup and below it, from cgroup.procs; empty if it is
+// gone.
+std::vector<int> ProcessesOf(const Cgroup& cgroup);
+
+}  // namespace hydra
+
+#endif  // HYDRA_TASK_TASK_SERVICE_H_
