@@ -1,0 +1,82 @@
+// Requests to methods, by name, whatever they came over.
+//
+// Both transports end here: a ttrpc request with the monitor's token, which may
+// be a replay, and a gRPC request with an internal token. Names and texts for
+// what is not known are those of containerd's ttrpc.
+//
+// Loop thread only.
+
+#ifndef HYDRA_RPC_DISPATCHER_H_
+#define HYDRA_RPC_DISPATCHER_H_
+
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "shim/event/async.h"
+#include "shim/link/client.h"
+#include "shim/task/instance.h"
+#include "shim/task/task_service.h"
+
+namespace hydra {
+
+class Dispatcher final {
+ public:
+  // If `broken` is not OK, the instance's state could not be read: it is the
+  // answer to everything that needs it.
+  Dispatcher(Instance* instance, TaskService* tasks, absl::Status broken);
+  Dispatcher(const Dispatcher&) = delete;
+  Dispatcher& operator=(const Dispatcher&) = delete;
+
+  // A ttrpc request. Answers it, now or later, through the monitor.
+  void OnRequest(MonitorClient::Request request);
+  void OnCancelled(uint64_t token);
+
+  // A request of another transport: the reply's bytes. `call.token` is
+  // internal, and forgotten here.
+  Async<absl::StatusOr<std::string>> Serve(Call call, std::string method,
+                                           std::string payload);
+
+  // Whether the token is of a ttrpc request that has no answer yet.
+  bool IsPending(uint64_t token) const { return pending_.contains(token); }
+
+ private:
+  using Method = std::function<Async<absl::StatusOr<std::string>>(
+      Call call, std::string payload)>;
+  struct Entry {
+    Method method;
+    // Changes the record: its answer is saved together with the change.
+    bool mutates = false;
+  };
+
+  template <typename Request, typename Response>
+  void Add(const char* name, bool mutates,
+           Async<absl::StatusOr<Response>> (TaskService::*method)(Call,
+                                                                  Request));
+  // Calls the method. Shutdown first waits for the others, a second at most: a
+  // Kill whose container its owner removed at once is still to be answered.
+  Async<absl::StatusOr<std::string>> Run(const Entry* entry,
+                                         std::string_view method, Call call,
+                                         std::string payload);
+  absl::StatusOr<const Entry*> Find(const std::string& method) const;
+  Async<void> Answer(uint64_t token, std::string service, std::string method,
+                     std::string payload);
+  void Respond(uint64_t token, const std::string& response, bool mutates);
+  static absl::Status FaultOf(const link::Request& request);
+
+  Instance& instance_;
+  TaskService& tasks_;
+  const absl::Status broken_;
+  std::map<std::string, Entry, std::less<>> methods_;
+  // Requests that do something, so neither Wait nor Shutdown.
+  int working_ = 0;
+  Future<bool> all_done_;
+  // By token: set when its connection goes.
+  std::map<uint64_t, Future<bool>> pending_;
+};
+
+}  // namespace hydra
+
+#endif  // HYDRA_RPC_DISPATCHER_H_

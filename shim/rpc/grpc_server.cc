@@ -1,0 +1,178 @@
+#include "shim/rpc/grpc_server.h"
+
+#include <fcntl.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/impl/codegen/server_callback_handlers.h>
+#include <grpcpp/impl/codegen/service_type.h>
+#include <grpcpp/server_posix.h>
+
+#include <chrono>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "containerd/task/v2/task.pb.h"
+#include "containerd/task/v3/task.pb.h"
+#include "google/protobuf/descriptor.h"
+#include "shim/base/log.h"
+#include "shim/base/status.h"
+
+namespace hydra {
+namespace {
+
+constexpr std::chrono::milliseconds kGrace{200};
+
+std::string ToString(const grpc::ByteBuffer& buffer) {
+  std::vector<grpc::Slice> slices;
+  // Only fails for a buffer that is invalid, which a received one is not.
+  (void)buffer.Dump(&slices);
+  std::string bytes;
+  for (const auto& slice : slices) {
+    bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  }
+  return bytes;
+}
+
+grpc::ByteBuffer ToBuffer(const std::string& bytes) {
+  const grpc::Slice slice(bytes);
+  return grpc::ByteBuffer(&slice, 1);
+}
+
+// One call. Lives until gRPC says OnDone, on gRPC's threads; the loop's
+// coroutine shares `state`, and finishes the call at most once.
+class Reactor final : public grpc::ServerUnaryReactor {
+ public:
+  struct State {
+    Future<bool> on_cancel;  // Loop thread only.
+  };
+
+  Reactor(EventLoop* loop, std::shared_ptr<State> state)
+      : loop_(loop), state_(std::move(state)) {}
+  void OnDone() override { delete this; }
+  void OnCancel() override {
+    loop_->Post([state = state_] { state->on_cancel.Set(true); });
+  }
+
+ private:
+  EventLoop* const loop_;
+  const std::shared_ptr<State> state_;
+};
+
+// A service whose methods all go to the dispatcher, as bytes: what generated
+// code does for "raw callback" methods, for all methods of a descriptor.
+class RawService final : public grpc::Service {
+ public:
+  using Handler = std::function<grpc::ServerUnaryReactor*(
+      const std::string& method, const grpc::ByteBuffer* request,
+      grpc::ByteBuffer* response)>;
+
+  RawService(const google::protobuf::ServiceDescriptor& descriptor,
+             const Handler& handler) {
+    for (int i = 0; i < descriptor.method_count(); ++i) {
+      const std::string method = descriptor.method(i)->name();
+      names_.push_back(std::make_unique<std::string>(
+          "/" + descriptor.full_name() + "/" + method));
+      AddMethod(new grpc::internal::RpcServiceMethod(
+          names_.back()->c_str(), grpc::internal::RpcMethod::NORMAL_RPC,
+          nullptr));
+      MarkMethodRawCallback(
+          i, new grpc::internal::CallbackUnaryHandler<grpc::ByteBuffer,
+                                                      grpc::ByteBuffer>(
+                 [handler, method](grpc::CallbackServerContext*,
+                                   const grpc::ByteBuffer* request,
+                                   grpc::ByteBuffer* response) {
+                   return handler(method, request, response);
+                 }));
+    }
+  }
+
+ private:
+  // gRPC keeps the pointer.
+  std::vector<std::unique_ptr<std::string>> names_;
+};
+
+Async<void> Answer(Dispatcher* dispatcher, uint64_t token, std::string method,
+                   std::string payload, std::shared_ptr<Reactor::State> state,
+                   Reactor* reactor, grpc::ByteBuffer* response) {
+  Call call;
+  call.token = token;
+  call.cancelled = state->on_cancel;
+  absl::StatusOr<std::string> result = co_await dispatcher->Serve(
+      std::move(call), std::move(method), std::move(payload));
+  if (!result.ok()) {
+    reactor->Finish(
+        grpc::Status(static_cast<grpc::StatusCode>(result.status().code()),
+                     Message(result.status())));
+    co_return;
+  }
+  *response = ToBuffer(*result);
+  reactor->Finish(grpc::Status::OK);
+}
+
+}  // namespace
+
+class GrpcServer::Impl {
+ public:
+  Impl(EventLoop* loop, MonitorClient* monitor, Dispatcher* dispatcher) {
+    grpc::EnableDefaultHealthCheckService(true);
+    grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    const RawService::Handler handler = [loop, monitor, dispatcher](
+                                            const std::string& method,
+                                            const grpc::ByteBuffer* request,
+                                            grpc::ByteBuffer* response) {
+      auto state = std::make_shared<Reactor::State>();
+      auto* reactor = new Reactor(loop, state);
+      loop->Post([=, payload = ToString(*request)] {
+        Detach(Answer(dispatcher, monitor->NewInternalToken(), method, payload,
+                      state, reactor, response));
+      });
+      return reactor;
+    };
+    grpc::ServerBuilder builder;
+    builder.SetMaxReceiveMessageSize(4 << 20);
+    for (const auto* message :
+         {containerd::task::v2::StateRequest::descriptor(),
+          containerd::task::v3::StateRequest::descriptor()}) {
+      services_.push_back(std::make_unique<RawService>(
+          *message->file()->FindServiceByName("Task"), handler));
+      builder.RegisterService(services_.back().get());
+    }
+    server_ = builder.BuildAndStart();
+  }
+
+  ~Impl() {
+    if (server_ != nullptr) {
+      server_->Shutdown(std::chrono::system_clock::now() + kGrace);
+    }
+  }
+
+  grpc::Server* server() { return server_.get(); }
+
+ private:
+  std::vector<std::unique_ptr<grpc::Service>> services_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+GrpcServer::GrpcServer(EventLoop* loop, MonitorClient* monitor,
+                       Dispatcher* dispatcher)
+    : loop_(loop), monitor_(monitor), dispatcher_(dispatcher) {}
+
+GrpcServer::~GrpcServer() = default;
+
+void GrpcServer::Adopt(UniqueFd connection) {
+  if (impl_ == nullptr) {
+    impl_ = std::make_unique<Impl>(loop_, monitor_, dispatcher_);
+  }
+  if (impl_->server() == nullptr) {
+    LogError("gRPC server: not started, connection closed");
+    return;
+  }
+  // gRPC wants a non-blocking descriptor, and owns it from here.
+  const int fd = connection.Release();
+  fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+  grpc::AddInsecureChannelFromFd(impl_->server(), fd);
+}
+
+}  // namespace hydra
