@@ -1,0 +1,100 @@
+#include "cmd/containerd-shim-hydra-v1/listener.h"
+
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+
+#include "cmd/containerd-shim-hydra-v1/monitor_ref.h"
+#include "shim/base/status.h"
+
+namespace hydra {
+namespace {
+
+constexpr std::chrono::seconds kMonitorGrace{1};
+constexpr int kAttempts = 20;
+
+// PathsOf keeps paths short enough.
+sockaddr_un AddressOf(const std::string& path) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  memcpy(address.sun_path, path.data(),
+         std::min(path.size(), sizeof(address.sun_path) - 1));
+  return address;
+}
+
+UniqueFd MakeSocket() {
+  return UniqueFd(
+      socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
+
+bool Exists(const std::string& path) {
+  struct stat info;
+  return lstat(path.c_str(), &info) == 0;
+}
+
+absl::Status EndStaleMonitor(const InstancePaths& paths) {
+  const absl::StatusOr<MonitorRef> monitor =
+      MonitorRef::Open(paths.monitor_pid);
+  // A file that cannot be read names nobody who could be waited for.
+  if (!monitor.ok() || monitor->WaitForEnd(kMonitorGrace)) {
+    return absl::OkStatus();
+  }
+  return monitor->KillWithChildren(kMonitorGrace);
+}
+
+}  // namespace
+
+bool IsAlive(const std::string& path) {
+  const UniqueFd fd = MakeSocket();
+  const sockaddr_un address = AddressOf(path);
+  return connect(fd.get(), reinterpret_cast<const sockaddr*>(&address),
+                 sizeof(address)) == 0 ||
+         errno == EAGAIN || errno == EINPROGRESS;
+}
+
+absl::StatusOr<UniqueFd> MakeListener(const InstancePaths& paths) {
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    if (Exists(paths.socket) || Exists(paths.directory)) {
+      if (IsAlive(paths.socket)) return UniqueFd();
+      HYDRA_RETURN_IF_ERROR(EndStaleMonitor(paths));
+      HYDRA_RETURN_IF_ERROR(RemoveInstance(paths));
+    }
+    HYDRA_RETURN_IF_ERROR(MakeInstanceDirectory(paths));
+    UniqueFd fd = MakeSocket();
+    if (!fd.valid()) {
+      const int error = errno;
+      (void)RemoveInstance(paths);  // The first error is the one to tell.
+      return ErrnoError(error, "make socket");
+    }
+    const sockaddr_un address = AddressOf(paths.socket);
+    // The mode comes from the umask: a chmod would be too late.
+    const mode_t old_mask = umask(0177);
+    const int error =
+        bind(fd.get(), reinterpret_cast<const sockaddr*>(&address),
+             sizeof(address)) == 0
+            ? 0
+            : errno;
+    umask(old_mask);
+    if (error == 0) {
+      if (listen(fd.get(), SOMAXCONN) == 0) return fd;
+      const int listen_error = errno;
+      (void)RemoveInstance(paths);  // As above.
+      return ErrnoError(listen_error, "listen", paths.socket);
+    }
+    // A neighbour's end has taken an empty parent away, or there is a socket
+    // after all.
+    if (error != ENOENT && error != EADDRINUSE) {
+      (void)RemoveInstance(paths);  // As above.
+      return ErrnoError(error, "bind", paths.socket);
+    }
+  }
+  return MakeError(absl::StatusCode::kAborted,
+                   "bind " + paths.socket + ": the place keeps being taken");
+}
+
+}  // namespace hydra

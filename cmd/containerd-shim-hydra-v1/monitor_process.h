@@ -1,0 +1,69 @@
+// Starting hydra-monitor, and taking it back if `start` fails after all.
+//
+// Single-threaded.
+
+#ifndef HYDRA_CMD_SHIM_MONITOR_PROCESS_H_
+#define HYDRA_CMD_SHIM_MONITOR_PROCESS_H_
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "shim/base/unique_fd.h"
+
+namespace hydra {
+
+// The program, then its arguments and environment.
+struct MonitorCommand {
+  std::string path;                    // Has a slash, or is looked up in PATH.
+  std::vector<std::string> arguments;  // With argv[0].
+  std::vector<std::string> environment;
+};
+
+// hydra-monitor beside this executable, so that several releases may be
+// installed; else its name, for PATH. `self` gets this executable's path.
+// readlink(2)'s errno.
+absl::StatusOr<std::string> FindMonitor(std::string* self);
+
+// A child of ours until this process ends; from then on init's. Ending it is
+// ours too, until Release.
+class MonitorProcess final {
+ public:
+  // The monitor leads a session of its own, and has these descriptors and no
+  // other: 0 and 1 /dev/null, 2 `log_fd` (/dev/null if negative), 3
+  // `listener_fd`, 4 the pipe that it reports on. Default signal dispositions,
+  // an empty mask. One fork is enough: no engine will be its ancestor, because
+  // it is orphaned when `start` exits. posix_spawn(3)'s error, naming the
+  // program.
+  static absl::StatusOr<MonitorProcess> Spawn(MonitorCommand command,
+                                              int listener_fd, int log_fd);
+
+  MonitorProcess(MonitorProcess&& other) noexcept;
+  MonitorProcess& operator=(MonitorProcess&&) = delete;
+  // Kills and reaps it, unless it was released.
+  ~MonitorProcess();
+
+  pid_t pid() const { return pid_; }
+
+  // Waits for the byte that says that it serves. Unknown, with how it ended,
+  // if it ended first; DeadlineExceeded.
+  absl::Status WaitUntilReady(std::chrono::milliseconds timeout);
+
+  // It stays when this object goes.
+  void Release() { pid_ = -1; }
+
+ private:
+  MonitorProcess(pid_t pid, UniqueFd ready)
+      : pid_(pid), ready_(std::move(ready)) {}
+
+  pid_t pid_;
+  UniqueFd ready_;
+};
+
+}  // namespace hydra
+
+#endif  // HYDRA_CMD_SHIM_MONITOR_PROCESS_H_

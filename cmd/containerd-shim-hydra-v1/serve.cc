@@ -1,0 +1,186 @@
+#include "cmd/containerd-shim-hydra-v1/serve.h"
+
+#include <malloc.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "shim/base/log.h"
+#include "shim/base/status.h"
+#include "shim/event/event_loop.h"
+#include "shim/link/client.h"
+#include "shim/rpc/dispatcher.h"
+#include "shim/rpc/grpc_server.h"
+#include "shim/task/instance.h"
+#include "shim/task/task_service.h"
+
+namespace hydra {
+namespace {
+
+constexpr std::chrono::milliseconds kQuiet{500};
+// An engine sends Create as soon as `start` has answered.
+constexpr std::chrono::seconds kFirstRequestLimit{120};
+
+// The head and its parts, in the order in which they need each other.
+class Head final {
+ public:
+  Head(EventLoop* loop, std::unique_ptr<MonitorClient> monitor,
+       Instance::Config config)
+      : loop_(loop),
+        monitor_(std::move(monitor)),
+        instance_(loop, monitor_.get(), std::move(config)),
+        tasks_(&instance_, [this] { ShutDown(); }),
+        loaded_(instance_.Load()),
+        dispatcher_(&instance_, &tasks_, loaded_),
+        grpc_(loop, monitor_.get(), &dispatcher_) {}
+
+  absl::Status Start();
+  // What is left to do once the loop has ended.
+  void End();
+
+ private:
+  void FinishOrphans(const std::vector<uint64_t>& operations);
+  void TrimWhenQuiet();
+  Async<void> EndIfUnused();
+  void ShutDown();
+
+  EventLoop* const loop_;
+  const std::unique_ptr<MonitorClient> monitor_;
+  Instance instance_;
+  TaskService tasks_;
+  const absl::Status loaded_;
+  Dispatcher dispatcher_;
+  GrpcServer grpc_;
+  EventLoop::Registration trim_;
+  EventLoop::Registration unused_;
+  bool shut_down_ = false;
+};
+
+absl::Status Head::Start() {
+  if (!loaded_.ok()) LogError(Message(loaded_));
+  const uint64_t generation = monitor_->welcome().generation;
+  if (generation > 1) LogInfo("head ", generation, " takes over");
+  MonitorClient::Handlers handlers;
+  handlers.on_request = [this](MonitorClient::Request request) {
+    unused_ = {};
+    dispatcher_.OnRequest(std::move(request));
+    TrimWhenQuiet();
+  };
+  handlers.on_cancelled = [this](uint64_t token) {
+    dispatcher_.OnCancelled(token);
+  };
+  handlers.on_grpc_connection = [this](UniqueFd connection) {
+    unused_ = {};
+    grpc_.Adopt(std::move(connection));
+  };
+  handlers.on_exit = [this](uint64_t process, ProcessExit exit) {
+    instance_.OnExit(process, exit);
+  };
+  handlers.on_stream = [this](const link::StreamState& state) {
+    instance_.OnStream(state);
+  };
+  handlers.on_monitor_lost = [this] {
+    if (!shut_down_) LogError("the monitor is gone, so am I");
+    loop_->Quit();
+  };
+  if (!instance_.record().has_container()) {
+    unused_ =
+        loop_->After(kFirstRequestLimit, [this] { Detach(EndIfUnused()); });
+  }
+  const std::vector<uint64_t> inherited = monitor_->OperationTokens();
+  HYDRA_RETURN_IF_ERROR(monitor_->Serve(std::move(handlers)));
+  FinishOrphans(inherited);
+  return absl::OkStatus();
+}
+
+// What a Create or an exec took for its JSON is given back to the system: the
+// head of a container that just runs is what there is most of on a machine.
+void Head::TrimWhenQuiet() {
+  trim_ = loop_->After(kQuiet, [] { malloc_trim(0); });
+}
+
+// The engine that started us died before it could call, and never will.
+Async<void> Head::EndIfUnused() {
+  LogWarning("no request since the start, this instance is not used and ends");
+  const absl::StatusOr<google::protobuf::Empty> ended =
+      co_await tasks_.Shutdown(Call(), containerd::task::v2::ShutdownRequest());
+  if (!ended.ok()) LogError("end unused instance: ", Message(ended.status()));
+}
+
+// Posted, so that the answer to Shutdown goes out before.
+void Head::ShutDown() {
+  shut_down_ = true;
+  loop_->Post([this] { loop_->Quit(); });
+}
+
+// What heads before us began for callers who will not ask again: a connection
+// that is gone, or gRPC, whose connections end with the head.
+void Head::FinishOrphans(const std::vector<uint64_t>& operations) {
+  auto is_pending = [this](uint64_t token) {
+    return dispatcher_.IsPending(token);
+  };
+  for (const uint64_t token : operations) {
+    // A start is completed below; a logger's runs are its own.
+    if (!is_pending(token) && !instance_.IsStarting(token) &&
+        !Logger::Owns(token)) {
+      monitor_->ForgetToken(token);
+    }
+  }
+  Detach(tasks_.FinishOrphans(is_pending));
+}
+
+void Head::End() {
+  if (shut_down_) monitor_->Quit();
+}
+
+absl::StatusOr<Instance::Config> ConfigOf(const Flags& flags) {
+  Instance::Config config;
+  config.id = flags.id;
+  config.container_namespace = flags.container_namespace;
+  InstanceName name;
+  name.engine_address = flags.address;
+  name.container_namespace = flags.container_namespace;
+  name.id = flags.id;
+  HYDRA_ASSIGN_OR_RETURN(config.paths, PathsOf(name));
+  const char* events = getenv("TTRPC_ADDRESS");
+  if (events != nullptr && !flags.address.empty()) {
+    config.engine_ttrpc_address = events;
+  }
+  return config;
+}
+
+absl::Status Run(const Flags& flags) {
+  HYDRA_ASSIGN_OR_RETURN(Instance::Config config, ConfigOf(flags));
+  HYDRA_ASSIGN_OR_RETURN(const std::unique_ptr<EventLoop> loop,
+                         EventLoop::Create());
+  HYDRA_ASSIGN_OR_RETURN(
+      std::unique_ptr<MonitorClient> monitor,
+      MonitorClient::Connect(loop.get(), UniqueFd(link::kLinkFd)));
+  Head head(loop.get(), std::move(monitor), std::move(config));
+  HYDRA_RETURN_IF_ERROR(head.Start());
+  loop->Run();
+  head.End();
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int Serve(const Flags& flags) {
+  signal(SIGPIPE, SIG_IGN);
+  // One heap: an arena for each short-lived thread would never be given back.
+  mallopt(M_ARENA_MAX, 1);
+  SetLogSink(STDERR_FILENO, flags.debug ? LogLevel::kDebug : LogLevel::kInfo);
+  SetLogContext("id=" + flags.id + " namespace=" + flags.container_namespace +
+                " pid=" + std::to_string(getpid()));
+  const absl::Status status = Run(flags);
+  if (!status.ok()) LogError("serve: ", Message(status));
+  // No destructors: crash-only software ends as it would if it were killed.
+  _exit(status.ok() ? 0 : 1);
+}
+
+}  // namespace hydra
