@@ -1,0 +1,115 @@
+#include <filesystem>
+#include <string>
+#include <utility>
+
+#include "shim/base/status.h"
+#include "test/bench/cases.h"
+#include "test/bench/command.h"
+#include "test/bench/engine.h"
+#include "test/bench/shim_instance.h"
+
+namespace hydra::bench {
+namespace {
+
+constexpr double kNanosecondsPerMillisecond = 1e6;
+
+absl::StatusOr<double> Milliseconds(absl::StatusOr<double> nanoseconds) {
+  if (!nanoseconds.ok()) return nanoseconds;
+  return *nanoseconds / kNanosecondsPerMillisecond;
+}
+
+Participant VersionFloor(Engine* engine) {
+  return {"ctr version",
+          [engine] { return Milliseconds(engine->Ctr({"version"})); }};
+}
+
+// The runtime alone, with the program that the subjects run.
+Participant RuntimeFloor(const Setup& setup, Engine* engine) {
+  return {"runc run", [&setup, engine]() -> absl::StatusOr<double> {
+            const std::string id = engine->NewId();
+            const std::string bundle = setup.work + "/floor";
+            HYDRA_RETURN_IF_ERROR(WriteBundle(
+                setup, bundle, "/" + setup.containerd_namespace + "/" + id,
+                {"/bin/true"}));
+            HYDRA_ASSIGN_OR_RETURN(
+                const CommandResult result,
+                RunCommand({"runc", "--root", setup.work + "/runc", "run",
+                            "--bundle", bundle, id}));
+            return static_cast<double>(result.nanoseconds) /
+                   kNanosecondsPerMillisecond;
+          }};
+}
+
+absl::StatusOr<Case> MeasureRun(const Setup& setup, Engine* engine, int count) {
+  std::vector<Participant> participants;
+  for (const Subject& subject : setup.subjects) {
+    participants.push_back({subject.name, [&subject, engine] {
+                              return Milliseconds(
+                                  engine->RunToEnd(subject, {"/bin/true"}));
+                            }});
+  }
+  participants.push_back(RuntimeFloor(setup, engine));
+  participants.push_back(VersionFloor(engine));
+  HYDRA_ASSIGN_OR_RETURN(std::vector<Series> series,
+                         TakeTurns(participants, count));
+  return Case{"run_rm", "ctr run --rm /bin/true", "ms", false,
+              std::move(series)};
+}
+
+absl::StatusOr<Case> MeasureDetached(const Setup& setup, Engine* engine,
+                                     int count) {
+  std::vector<Participant> participants;
+  for (const Subject& subject : setup.subjects) {
+    participants.push_back(
+        {subject.name, [&subject, engine]() -> absl::StatusOr<double> {
+           const std::string id = engine->NewId();
+           HYDRA_ASSIGN_OR_RETURN(
+               const double time,
+               Milliseconds(engine->RunDetached(subject, id)));
+           HYDRA_RETURN_IF_ERROR(engine->Remove({id}));
+           return time;
+         }});
+  }
+  HYDRA_ASSIGN_OR_RETURN(std::vector<Series> series,
+                         TakeTurns(participants, count));
+  return Case{"run_detached", "ctr run -d", "ms", false, std::move(series)};
+}
+
+absl::StatusOr<Case> MeasureExec(const Setup& setup, Engine* engine,
+                                 int count) {
+  std::vector<Participant> participants;
+  std::vector<std::string> ids;
+  for (const Subject& subject : setup.subjects) {
+    const std::string id = engine->NewId();
+    HYDRA_RETURN_IF_ERROR(engine->RunDetached(subject, id).status());
+    participants.push_back(
+        {subject.name, [id, engine] {
+           return Milliseconds(engine->Ctr({"tasks", "exec", "--exec-id",
+                                            engine->NewId(), id, "/bin/true"}));
+         }});
+    ids.push_back(id);
+  }
+  participants.push_back(VersionFloor(engine));
+  HYDRA_ASSIGN_OR_RETURN(std::vector<Series> series,
+                         TakeTurns(participants, count));
+  HYDRA_RETURN_IF_ERROR(engine->Remove(ids));
+  return Case{"exec", "ctr task exec /bin/true", "ms", false,
+              std::move(series)};
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Case>> MeasureCommands(const Setup& setup,
+                                                  const Sizes& sizes) {
+  Engine engine(setup);
+  std::vector<Case> cases;
+  HYDRA_ASSIGN_OR_RETURN(cases.emplace_back(),
+                         MeasureRun(setup, &engine, sizes.runs));
+  HYDRA_ASSIGN_OR_RETURN(cases.emplace_back(),
+                         MeasureDetached(setup, &engine, sizes.runs));
+  HYDRA_ASSIGN_OR_RETURN(cases.emplace_back(),
+                         MeasureExec(setup, &engine, sizes.runs));
+  return cases;
+}
+
+}  // namespace hydra::bench
