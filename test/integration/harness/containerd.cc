@@ -1,0 +1,184 @@
+#include "test/integration/harness/containerd.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <filesystem>
+#include <set>
+
+#include "test/integration/harness/files.h"
+#include "test/integration/harness/leftovers.h"
+
+namespace hydra::testing {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kPrefix[] = "hydra-it";
+
+bool Connects(const std::string& path) {
+  const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  strncpy(address.sun_path, path.c_str(), sizeof(address.sun_path) - 1);
+  return connect(fd.get(), reinterpret_cast<const sockaddr*>(&address),
+                 sizeof(address)) == 0;
+}
+
+// A suite that was killed could not clean up; the next one does, once.
+void SweepAbandoned() {
+  static bool swept = false;
+  if (std::exchange(swept, true)) return;
+  std::error_code error;
+  for (const fs::path& entry : fs::directory_iterator("/tmp", error)) {
+    const std::string name = entry.filename();
+    if (name.rfind(kPrefix, 0) != 0) continue;
+    const std::string owner = ReadFile(entry / "owner").value_or("");
+    if (owner.empty() || kill(std::stoi(owner), 0) == 0) continue;
+    RemoveLeftovers(name, entry);
+  }
+}
+
+std::string Configuration(const std::string& directory,
+                          const std::string& socket) {
+  std::string text = "version = 2\n";
+  text += "root = \"" + directory + "/root\"\n";
+  text += "state = \"" + directory + "/state\"\n";
+  text +=
+      "disabled_plugins = [\"io.containerd.grpc.v1.cri\","
+      " \"io.containerd.internal.v1.opt\","
+      " \"io.containerd.snapshotter.v1.aufs\","
+      " \"io.containerd.snapshotter.v1.btrfs\","
+      " \"io.containerd.snapshotter.v1.devmapper\","
+      " \"io.containerd.snapshotter.v1.zfs\"]\n";
+  text += "[grpc]\naddress = \"" + socket + "\"\n";
+  text += "[ttrpc]\naddress = \"" + socket + ".ttrpc\"\n";
+  return text;
+}
+
+}  // namespace
+
+std::string TestRuntime() {
+  const char* name = getenv("HYDRA_TEST_RUNTIME");
+  return name == nullptr ? kReferenceRuntime : name;
+}
+
+std::string BinaryDirectory() {
+  const char* directory = getenv("HYDRA_TEST_BIN_DIR");
+  return directory == nullptr ? HYDRA_TEST_DEFAULT_BIN_DIR : directory;
+}
+
+std::string ShimProgram(const std::string& runtime) {
+  const size_t version = runtime.rfind('.');
+  const size_t name = runtime.rfind('.', version - 1);
+  return "containerd-shim-" + runtime.substr(name + 1, version - name - 1) +
+         "-" + runtime.substr(version + 1);
+}
+
+bool RuntimeInstalled(const std::string& runtime) {
+  const std::string program = ShimProgram(runtime);
+  const char* path = getenv("PATH");
+  std::string directories =
+      BinaryDirectory() + ":" + (path == nullptr ? "" : path);
+  for (size_t start = 0; start < directories.size();) {
+    size_t end = directories.find(':', start);
+    if (end == std::string::npos) end = directories.size();
+    const std::string candidate =
+        directories.substr(start, end - start) + "/" + program;
+    if (access(candidate.c_str(), X_OK) == 0) return true;
+    start = end + 1;
+  }
+  return false;
+}
+
+Containerd::Containerd(const std::string& ns) {
+  SweepAbandoned();
+  std::string pattern = std::string("/tmp/") + kPrefix + "XXXXXX";
+  if (mkdtemp(pattern.data()) == nullptr) FAIL("mkdtemp " << pattern);
+  directory_ = pattern;
+  mark_ = fs::path(directory_).filename();
+  ns_ = ns.empty() ? mark_ : ns;
+  WriteFile(directory_ + "/owner", std::to_string(getpid()));
+  WriteFile(directory_ + "/config.toml", Configuration(directory_, socket()));
+  fs::create_directory(fifo_directory());
+  const std::string log = directory_ + "/containerd.log";
+  log_.Reset(
+      open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
+  Start();
+}
+
+Containerd::~Containerd() {
+  Stop();
+  RemoveLeftovers(mark_, directory_);
+}
+
+void Containerd::Start() {
+  const char* path = getenv("PATH");
+  SessionOptions options;
+  options.environment = {"PATH=" + BinaryDirectory() + ":" +
+                         (path == nullptr ? "/usr/bin:/bin" : path)};
+  options.directory = directory_;
+  options.output_fd = log_.get();
+  process_ = std::make_unique<Session>(
+      std::vector<std::string>{"containerd", "--log-level", "debug", "--config",
+                               directory_ + "/config.toml"},
+      options);
+  const bool ready = Eventually([this] {
+    return process_->Wait(Milliseconds(1)).has_value() || Connects(socket());
+  });
+  if (!ready || process_->Wait(Milliseconds(1)).has_value()) {
+    FAIL("containerd does not start:\n" << LogTail());
+  }
+}
+
+void Containerd::Stop() {
+  if (process_ == nullptr) return;
+  process_->Signal(SIGTERM);
+  (void)process_->Wait(Milliseconds(10'000));  // The destructor kills.
+  process_.reset();
+}
+
+void Containerd::Kill() { process_.reset(); }
+
+std::string Containerd::bundle(const std::string& id) const {
+  return directory_ + "/state/io.containerd.runtime.v2.task/" + ns_ + "/" + id;
+}
+
+std::string Containerd::shim_socket(const std::string& id) const {
+  constexpr std::string_view kScheme = "unix://";
+  std::string address = ReadFile(bundle(id) + "/address").value_or("");
+  if (address.rfind(kScheme, 0) == 0) address.erase(0, kScheme.size());
+  return address;
+}
+
+std::vector<std::string> Containerd::CtrCommand(
+    const std::vector<std::string>& arguments) const {
+  std::vector<std::string> command = {"ctr", "--address", socket(),
+                                      "--namespace", ns_};
+  command.insert(command.end(), arguments.begin(), arguments.end());
+  return command;
+}
+
+std::string Containerd::LogTail(size_t bytes) const {
+  const std::string log =
+      ReadFile(directory_ + "/containerd.log").value_or("(no log)");
+  return log.size() > bytes ? log.substr(log.size() - bytes) : log;
+}
+
+std::vector<std::string> Containerd::Leftovers() const {
+  std::set<pid_t> expected;
+  if (process_ != nullptr) expected.insert(process_->pid());
+  const std::string runtime =
+      directory_ + "/state/io.containerd.runtime.v2.task/" + ns_;
+  const std::string work =
+      directory_ + "/root/io.containerd.runtime.v2.task/" + ns_;
+  return FindLeftovers(mark_, expected, {runtime, work, directory_ + "/fifo"});
+}
+
+}  // namespace hydra::testing

@@ -1,0 +1,31 @@
+#include "test/integration/harness/task_client.h"
+
+#include <nlohmann/json.hpp>
+
+namespace hydra::testing {
+
+RawReply TaskClient::Exec(const std::string& id, const std::string& exec_id,
+                          const std::string& command, bool terminal) {
+  const nlohmann::json process = {
+      {"terminal", terminal},
+      {"user", {{"uid", 0}, {"gid", 0}}},
+      {"args", {"/bin/sh", "-c", command}},
+      {"env", {"PATH=/bin"}},
+      {"cwd", "/"},
+  };
+  auto request = For<task_api::ExecProcessRequest>(id, exec_id);
+  request.set_terminal(terminal);
+  request.mutable_spec()->set_type_url(
+      "types.containerd.io/opencontainers/runtime-spec/1/Process");
+  request.mutable_spec()->set_value(process.dump());
+  return Do("Exec", request);
+}
+
+uint32_t SendWait(TtrpcClient* client, const std::string& id,
+                  const std::string& exec_id) {
+  return client->Send(
+      kTaskV2, "Wait",
+      TaskClient::For<task_api::WaitRequest>(id, exec_id).SerializeAsString());
+}
+
+}  // namespace hydra::testing

@@ -1,0 +1,219 @@
+// Hydra's head is killed; nobody notices.
+
+#include <signal.h>
+
+#include <catch2/catch.hpp>
+#include <chrono>
+
+#include "test/integration/harness/fixture.h"
+#include "test/integration/harness/leftovers.h"
+
+namespace hydra::testing {
+namespace {
+
+class HeadTest : public IntegrationTest {
+ public:
+  // The monitor or the head of a container; 0 if there is none.
+  pid_t Find(const std::string& program, const std::string& id) {
+    for (const ProcessInfo& process : ProcessesOf(containerd().mark())) {
+      if (process.command.find(program) != std::string::npos &&
+          process.command.find(" " + id + " ") != std::string::npos) {
+        return process.pid;
+      }
+    }
+    return 0;
+  }
+  pid_t Head(const std::string& id) {
+    const pid_t monitor = Monitor(id);
+    for (const ProcessInfo& process : ProcessesOf(containerd().mark())) {
+      if (process.parent == monitor &&
+          process.command.find("serve") != std::string::npos) {
+        return process.pid;
+      }
+    }
+    return 0;
+  }
+  pid_t Monitor(const std::string& id) { return Find("hydra-monitor", id); }
+
+  // Kills the head, and waits until it is dead, not until there is another.
+  void KillHead(const std::string& id) {
+    pid_t head = 0;
+    // The head may have left for idleness: any call brings it back.
+    REQUIRE(Eventually([&] {
+      if (TaskStatus(id).empty()) return false;
+      head = Head(id);
+      return head != 0;
+    }));
+    REQUIRE(kill(head, SIGKILL) == 0);
+    REQUIRE(Eventually([&] { return Head(id) != head; }));
+  }
+};
+
+TEST_CASE_METHOD(HeadTest,
+                 "The monitor is the container's parent, init its own",
+                 "[head][hydra]") {
+  StartDetached("c", {"/bin/sleep", "1000"});
+  const pid_t monitor = Monitor("c");
+  REQUIRE(monitor > 0);
+  const pid_t init = TaskPid("c");
+  for (const ProcessInfo& process : ProcessesOf(containerd().mark())) {
+    if (process.pid == monitor) CHECK(process.parent == 1);
+    if (process.pid == init) CHECK(process.parent == monitor);
+  }
+}
+
+TEST_CASE_METHOD(HeadTest, "A killed head changes nothing for the container",
+                 "[head][hydra]") {
+  StartDetached("c", {"/bin/sleep", "1000"});
+  auto shim = Shim("c");
+  const pid_t pid = TaskPid("c");
+  const pid_t monitor = Monitor("c");
+  for (int round = 0; round < 5; ++round) {
+    CAPTURE(round);
+    KillHead("c");
+    const auto begin = std::chrono::steady_clock::now();
+    const auto state = TaskClient(shim.get()).State("c");
+    const auto took = std::chrono::steady_clock::now() - begin;
+    CAPTURE(state.message);
+    REQUIRE(state.ok());
+    CHECK(state.value.pid() == static_cast<uint32_t>(pid));
+    CHECK(state.value.status() == containerd::v1::types::RUNNING);
+    // The promise is 100 ms; this bound only catches what hangs.
+    CHECK(took < std::chrono::seconds(5));
+    CHECK(TaskPid("c") == pid);
+    CHECK(Exec("c", "e", {"/bin/true"}).status == 0);
+  }
+  CHECK(Monitor("c") == monitor);
+  CHECK(containerd().LogTail(1 << 20).find("shim disconnected") ==
+        std::string::npos);
+}
+
+TEST_CASE_METHOD(HeadTest, "A pending Wait survives the head",
+                 "[head][wait][hydra]") {
+  StartDetached("c", {"/bin/sleep", "1000"});
+  auto shim = Shim("c");
+  const uint32_t wait = SendWait(shim.get(), "c");
+  REQUIRE(TaskClient(shim.get()).State("c").ok());
+  KillHead("c");
+  CHECK(shim->Await(wait, Milliseconds(200)).code == Code::kNoAnswer);
+  CHECK(shim->connected());
+  MustCtr({"tasks", "kill", "-s", "KILL", "c"});
+  const auto reply = Typed<task_api::WaitResponse>(shim->Await(wait));
+  CAPTURE(reply.message);
+  REQUIRE(reply.ok());
+  CHECK(reply.value.exit_status() == 137);
+}
+
+TEST_CASE_METHOD(HeadTest, "ctr run does not notice that the head died",
+                 "[head][hydra]") {
+  events();
+  Session session(containerd().CtrCommand(
+      RunArguments("c", {"/bin/sh", "-c",
+                         "echo ready; read -r x; echo got $x; read -r x;"
+                         " exit 33"})));
+  REQUIRE(session.ReadUntil("ready\n"));
+  KillHead("c");
+  session.Write("this\n");
+  REQUIRE(session.ReadUntil("got this\n"));
+  KillHead("c");
+  session.Write("\n");
+  CHECK(session.Wait() == 33);
+  CHECK(events().WaitFor("/tasks/delete", "c").has_value());
+  // A head that died after an event was delivered and before it had noted so
+  // delivers it again, which is what containerd's own retries do as well.
+  std::string order;
+  for (const TaskEvent& event : events().Of("c")) {
+    const size_t last = order.rfind(' ');
+    if (order.substr(last + 1) != event.topic) order += ' ' + event.topic;
+  }
+  CHECK(order == " /tasks/create /tasks/start /tasks/exit /tasks/delete");
+}
+
+TEST_CASE_METHOD(HeadTest, "An exit while there is no head is not lost",
+                 "[head][hydra]") {
+  events();
+  StartDetached("c", {"/bin/sleep", "1000"});
+  const pid_t pid = TaskPid("c");
+  pid_t head = 0;
+  REQUIRE(Eventually([&] {
+    head = TaskStatus("c").empty() ? 0 : Head("c");
+    return head != 0;
+  }));
+  // Stopped, the head cannot see the exit; then it dies.
+  REQUIRE(kill(head, SIGSTOP) == 0);
+  REQUIRE(kill(pid, SIGKILL) == 0);
+  REQUIRE(Eventually([pid] { return kill(pid, 0) != 0; }));
+  REQUIRE(kill(head, SIGKILL) == 0);
+  const auto exit = events().WaitFor("/tasks/exit", "c");
+  REQUIRE(exit.has_value());
+  CHECK(exit->exit_status == 137);
+  CHECK(exit->pid == static_cast<uint32_t>(pid));
+  CHECK(WaitForStatus("c", "STOPPED"));
+  CHECK(DeleteTask("c") == 137);
+}
+
+TEST_CASE_METHOD(HeadTest, "An exec outlives the head that started it",
+                 "[head][exec][hydra]") {
+  StartDetached("c", {"/bin/sleep", "1000"});
+  Session session(containerd().CtrCommand(ExecArguments(
+      "c", "e", {"/bin/sh", "-c", "echo ready; read -r x; exit 8"})));
+  REQUIRE(session.ReadUntil("ready\n"));
+  KillHead("c");
+  session.Write("\n");
+  CHECK(session.Wait() == 8);
+}
+
+TEST_CASE_METHOD(HeadTest, "Head and engine die together",
+                 "[head][engine][hydra]") {
+  StartDetached("c", {"/bin/sleep", "1000"});
+  const pid_t pid = TaskPid("c");
+  KillHead("c");
+  containerd().Kill();
+  containerd().Start();
+  CHECK(TaskPid("c") == pid);
+  CHECK(Exec("c", "e", {"/bin/true"}).status == 0);
+}
+
+TEST_CASE_METHOD(HeadTest, "Output flows while heads die",
+                 "[head][output][hydra]") {
+  constexpr size_t kSize = 20'000'000;
+  Session session(containerd().CtrCommand(
+      RunArguments("c", {"/bin/sh", "-c",
+                         "read -r x; /payload/numbered-lines " +
+                             std::to_string(kSize) + "; read -r x; exit 0"})));
+  REQUIRE(WaitForStatus("c", "RUNNING"));
+  session.Write("\n");
+  for (int round = 0; round < 3; ++round) {
+    KillHead("c");
+    REQUIRE(session.ReadUntil(
+        [&] { return session.out().size() >= kSize / 4 * (round + 1u); }));
+  }
+  const bool complete =
+      session.ReadUntil([&] { return session.out().size() >= kSize; });
+  INFO(session.out().size() << " bytes of " << kSize << " arrived");
+  REQUIRE(complete);
+  session.Write("\n");
+  CHECK(session.Wait() == 0);
+  CHECK(session.out().size() == kSize);
+  // The last line tells whether one was lost or doubled.
+  CHECK(session.out().substr(kSize - 16) == "000000001249999\n");
+}
+
+TEST_CASE_METHOD(HeadTest, "delete removes an instance that lost its monitor",
+                 "[head][delete][hydra]") {
+  events();
+  StartDetached("c", {"/bin/sleep", "1000"});
+  const pid_t monitor = Monitor("c");
+  REQUIRE(monitor > 0);
+  const pid_t init = TaskPid("c");
+  REQUIRE(kill(monitor, SIGKILL) == 0);
+  // containerd sees the connection end, runs `delete` and publishes.
+  const auto exit = events().WaitFor("/tasks/exit", "c");
+  REQUIRE(exit.has_value());
+  CHECK(exit->exit_status == 137);
+  CHECK(Eventually([init] { return kill(init, 0) != 0; }));
+  CHECK(WaitForStatus("c", ""));
+}
+
+}  // namespace
+}  // namespace hydra::testing
