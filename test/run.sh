@@ -1,0 +1,222 @@
+#!/bin/bash
+# Builds and tests Hydra on Debian 12, as root; installs what is missing first.
+# The last line counts the tests that were run, and the exit code says whether
+# all is well: 0 yes, 1 no, 2 it could not be tried here.
+#
+# usage: test/run.sh [--all | --quick | STAGE...]
+#   --all          every stage but --bench; without an argument, this
+#   --quick        release build, the tests that take seconds (unit, process)
+#   --release      release build, all its tests
+#   --integration  release build, the tests against containerd, and slow ones
+#   --asan         AddressSanitizer and UndefinedBehaviorSanitizer, all tests
+#   --tsan         ThreadSanitizer, unit and process tests
+#   --fuzz         every fuzz target for a bounded time, with clang
+#   --bench        release build, the whole benchmark against containerd's shim
+#
+# Logs and JUnit files are in build*/log.
+set -uo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# shellcheck source-path=SCRIPTDIR/..
+. "$root/packaging/lib/output.sh"
+. "$root/packaging/lib/packages.sh"
+. "$root/packaging/lib/build.sh"
+
+readonly engine='^integration$'
+readonly fast='^(unit|process)$'
+# Of one test, unless it sets a limit of its own.
+readonly test_seconds=300
+
+passed=0
+failed=0
+skipped=0
+# "TEXT|STAGE" of everything that went wrong.
+troubles=()
+
+usage() {
+  sed -n '/^# usage/,/^[^#]/ s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+}
+
+banner() {
+  printf '\n==== %s\n' "$1"
+}
+
+# trouble STAGE TEXT
+trouble() {
+  printf '\n---- FAILED: %s\n' "$2"
+  troubles+=("$2|$1")
+}
+
+# build STAGE PRESET [TARGET...]: quiet unless it fails.
+build() {
+  local stage=$1 preset=$2 directory log start
+  shift 2
+  directory=$(preset_directory "$root" "$preset")
+  log=$directory/log/build.log
+  start=$(now_us)
+  mkdir -p "$directory/log"
+  banner "$preset: build"
+  if ! build_preset "$root" "$preset" "$@" >"$log" 2>&1 </dev/null; then
+    # Enough for the first compiler error of each of two parallel jobs.
+    grep -m 1 -A 30 -E '^FAILED|[Ee]rror' "$log" || tail -n 40 "$log"
+    trouble "$stage" "$preset build; see $log"
+    return 1
+  fi
+  echo "built in $(elapsed "$start")"
+}
+
+# run_tests STAGE PRESET NAME CTEST_ARGUMENT...: NAME says which of the tests.
+run_tests() {
+  local stage=$1 preset=$2 name=$3 directory junit start
+  shift 3
+  directory=$(preset_directory "$root" "$preset")
+  junit=$directory/log/$name.xml
+  start=$(now_us)
+  rm -f "$junit"
+  banner "$preset: $name tests"
+  ctest --test-dir "$directory" --output-on-failure --no-tests=error \
+    --timeout "$test_seconds" --output-junit "$junit" "$@" 2>&1 </dev/null |
+    tee "$directory/log/$name.log"
+  local status=${PIPESTATUS[0]}
+  count "$junit"
+  echo "took $(elapsed "$start")"
+  [ "$status" -eq 0 ] ||
+    trouble "$stage" "$preset $name tests; see $directory/log/$name.log"
+}
+
+# attribute NAME LINE
+attribute() {
+  sed -n "s/.*[ \t]$1=\"\([0-9]*\)\".*/\1/p" <<<"$2"
+}
+
+# count JUNIT: adds what ctest wrote to the totals.
+count() {
+  local suite total bad ignored
+  [ -s "$1" ] || return 0
+  suite=$(tr '\n' ' ' <"$1" | grep -o '<testsuite [^>]*>')
+  total=$(attribute tests "$suite")
+  bad=$(attribute failures "$suite")
+  ignored=$(($(attribute skipped "$suite") + $(attribute disabled "$suite")))
+  passed=$((passed + total - bad - ignored))
+  failed=$((failed + bad))
+  skipped=$((skipped + ignored))
+}
+
+# Processes that Hydra starts again by itself would hide a sanitizer's report,
+# so reports go to files, and a file is a failure.
+sanitizer_environment() {
+  local reports=$1/log/report
+  rm -f "$reports".*
+  export ASAN_OPTIONS="log_path=$reports:detect_stack_use_after_return=1"
+  export UBSAN_OPTIONS="log_path=$reports:halt_on_error=1:print_stacktrace=1"
+  export TSAN_OPTIONS="log_path=$reports:halt_on_error=1"
+}
+
+# sanitizer_reports STAGE PRESET
+sanitizer_reports() {
+  local report found='' directory
+  directory=$(preset_directory "$root" "$2")
+  for report in "$directory"/log/report.*; do
+    [ -s "$report" ] || continue
+    found=yes
+    printf '\n---- %s\n' "$report"
+    head -n 40 "$report"
+  done
+  [ -z "$found" ] ||
+    trouble "$1" "$2: sanitizer reports; see $directory/log/report.*"
+}
+
+# run_engine_tests STAGE: each test has a containerd of its own; those that
+# need the machine for themselves come one at a time.
+run_engine_tests() {
+  run_tests "$1" release integration -L "$engine" -j2
+  run_tests "$1" release slow -LE "$fast|$engine"
+}
+
+# The functions stage_NAME are the stages; each may be run alone.
+
+stage_quick() {
+  build --quick release || return
+  run_tests --quick release fast -L "$fast" -j2
+}
+
+stage_release() {
+  build --release release || return
+  run_tests --release release fast -L "$fast" -j2
+  run_engine_tests --release
+}
+
+stage_integration() {
+  build --integration release || return
+  run_engine_tests --integration
+}
+
+stage_asan() {
+  build --asan asan || return
+  sanitizer_environment "$(preset_directory "$root" asan)"
+  run_tests --asan asan fast -L "$fast" -j2
+  # Not the reference shim, and not 500 containers: a sanitized process has
+  # tens of megabytes.
+  run_tests --asan asan integration -L "$engine" -R '^hydra' -j2
+  unset ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
+  sanitizer_reports --asan asan
+}
+
+stage_tsan() {
+  build --tsan tsan hydra_unit_tests || return
+  sanitizer_environment "$(preset_directory "$root" tsan)"
+  run_tests --tsan tsan fast -L "$fast" -j2
+  unset ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
+  sanitizer_reports --tsan tsan
+}
+
+stage_fuzz() {
+  build --fuzz fuzz test/fuzz/all || return
+  run_tests --fuzz fuzz fuzz -L '^fuzz$' -j2
+}
+
+stage_bench() {
+  build --bench release || return
+  banner "release: benchmark"
+  "$root/test/bench/run.sh" --json "$root/build/log/bench.json" \
+    --svg "$root/build/log/bench.svg" || trouble --bench "the benchmark"
+}
+
+main() {
+  local stages=() argument stage start log entry note=''
+  for argument in "$@"; do
+    case $argument in
+      --all) stages+=(release asan tsan fuzz) ;;
+      --quick | --release | --integration | --asan | --tsan | --fuzz | --bench)
+        stages+=("${argument#--}") ;;
+      -h | --help) usage && exit 0 ;;
+      *) usage >&2 && cannot "" "test/run.sh: unknown argument: $argument" ;;
+    esac
+  done
+  [ ${#stages[@]} -gt 0 ] || stages=(release asan tsan fuzz)
+  need_root test/run.sh "the tests mount, use cgroups and run containers"
+
+  start=$(now_us)
+  log=$root/build/log/packages.log
+  mkdir -p "$root/build/log"
+  install_packages "$log" "${HYDRA_BUILD_PACKAGES[@]}" \
+    "${HYDRA_TEST_PACKAGES[@]}"
+
+  for stage in "${stages[@]}"; do
+    "stage_$stage"
+  done
+
+  banner "total: $(elapsed "$start")"
+  for entry in "${troubles[@]}"; do
+    printf 'FAILED: %s\n        again, alone: test/run.sh %s\n' \
+      "${entry%|*}" "${entry##*|}"
+  done
+  # A build that failed is no test that failed: the line says so itself.
+  [ ${#troubles[@]} -eq 0 ] || [ "$failed" -gt 0 ] ||
+    note=" (but see FAILED above)"
+  printf '%d passed, %d failed, %d skipped%s\n' \
+    "$passed" "$failed" "$skipped" "$note"
+  [ ${#troubles[@]} -eq 0 ]
+}
+
+main "$@"
