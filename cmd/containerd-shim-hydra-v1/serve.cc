@@ -89,6 +89,8 @@ absl::Status Head::Start() {
     loop_->Quit();
   };
   if (!instance_.record().has_container()) {
+    // A Create is what comes next.
+    if (generation == 1) tasks_.ExpectRuntime();
     unused_ =
         loop_->After(kFirstRequestLimit, [this] { Detach(EndIfUnused()); });
   }

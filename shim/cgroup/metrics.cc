@@ -18,7 +18,7 @@ template <typename Metrics>
 absl::StatusOr<google::protobuf::Any> Pack(absl::StatusOr<Metrics> metrics) {
   if (!metrics.ok()) return std::move(metrics).status();
   google::protobuf::Any any;
-  any.set_type_url(Metrics::descriptor()->full_name());
+  any.set_type_url(Metrics().GetTypeName());
   metrics->SerializeToString(any.mutable_value());
   return any;
 }

@@ -16,6 +16,7 @@
 #include "shim/base/log.h"
 #include "shim/base/status.h"
 #include "shim/cgroup/metrics.h"
+#include "shim/cgroup/warm_up.h"
 #include "shim/runtime/options.h"
 #include "shim/state/paths.h"
 #include "shim/task/topics.h"
@@ -51,6 +52,14 @@ absl::StatusOr<std::string> ProcessSpec(const std::string& spec,
   }
   json["terminal"] = terminal;
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+Async<void> WarmUp(EventLoop* loop) {
+  std::function<bool()> warm_up = [] {
+    WarmUpCgroupMigration();
+    return true;
+  };
+  (void)co_await RunBlocking<bool>(loop, std::move(warm_up));
 }
 
 void AddPids(const std::string& directory, std::vector<int>* pids) {
@@ -289,6 +298,8 @@ TaskService::Reply<TaskService::Empty> TaskService::Kill(
   co_return Empty();
 }
 
+void TaskService::ExpectRuntime() { Detach(WarmUp(loop_)); }
+
 TaskService::Reply<TaskService::Empty> TaskService::Exec(
     Call call, task::ExecProcessRequest request) {
   (void)call;  // All that it does is in the record.
@@ -299,6 +310,7 @@ TaskService::Reply<TaskService::Empty> TaskService::Exec(
   }
   HYDRA_CO_RETURN_IF_ERROR(
       CheckInit(instance_.FindProcess("")->phase(), TaskOperation::kExec));
+  ExpectRuntime();
   HYDRA_CO_ASSIGN_OR_RETURN(
       std::string spec,
       ProcessSpec(request.spec().value(), request.terminal()));

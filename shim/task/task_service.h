@@ -83,6 +83,10 @@ class TaskService final {
   // container of the same id may be created at once.
   Reply<Empty> Shutdown(Call call, task::ShutdownRequest request);
 
+  // Says that a call will soon have the runtime move a process into a cgroup;
+  // see shim/cgroup/warm_up.h.
+  void ExpectRuntime();
+
  private:
   absl::StatusOr<state::Container*> FindContainer(const std::string& id);
   absl::StatusOr<state::Process*> FindProcess(const std::string& id,
