@@ -13,9 +13,9 @@
 #include <utility>
 #include <vector>
 
-#include "containerd/task/v2/task.pb.h"
-#include "containerd/task/v3/task.pb.h"
 #include "google/protobuf/descriptor.h"
+#include "google/protobuf/descriptor.pb.h"
+#include "proto/descriptors.h"
 #include "shim/base/log.h"
 #include "shim/base/status.h"
 
@@ -38,6 +38,21 @@ std::string ToString(const grpc::ByteBuffer& buffer) {
 grpc::ByteBuffer ToBuffer(const std::string& bytes) {
   const grpc::Slice slice(bytes);
   return grpc::ByteBuffer(&slice, 1);
+}
+
+// Puts the contracts into the pool where reflection looks; once.
+void AddDescriptors() {
+  google::protobuf::FileDescriptorSet set;
+  const std::string_view encoded = EncodedDescriptors();
+  set.ParseFromArray(encoded.data(), static_cast<int>(encoded.size()));
+  for (const auto& file : set.file()) {
+    // Protobuf's own are there: their generated code is not lite.
+    if (file.name().starts_with("google/protobuf/")) continue;
+    // The pool keeps the pointer for ever.
+    const auto* bytes = new std::string(file.SerializeAsString());
+    google::protobuf::DescriptorPool::InternalAddGeneratedFile(
+        bytes->data(), static_cast<int>(bytes->size()));
+  }
 }
 
 // One call. Lives until gRPC says OnDone, on gRPC's threads; the loop's
@@ -116,6 +131,7 @@ Async<void> Answer(Dispatcher* dispatcher, uint64_t token, std::string method,
 class GrpcServer::Impl {
  public:
   Impl(EventLoop* loop, MonitorClient* monitor, Dispatcher* dispatcher) {
+    AddDescriptors();
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     const RawService::Handler handler = [loop, monitor, dispatcher](
@@ -132,11 +148,12 @@ class GrpcServer::Impl {
     };
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(4 << 20);
-    for (const auto* message :
-         {containerd::task::v2::StateRequest::descriptor(),
-          containerd::task::v3::StateRequest::descriptor()}) {
+    for (const char* service :
+         {"containerd.task.v2.Task", "containerd.task.v3.Task"}) {
       services_.push_back(std::make_unique<RawService>(
-          *message->file()->FindServiceByName("Task"), handler));
+          *google::protobuf::DescriptorPool::generated_pool()
+               ->FindServiceByName(service),
+          handler));
       builder.RegisterService(services_.back().get());
     }
     server_ = builder.BuildAndStart();

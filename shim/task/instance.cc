@@ -192,7 +192,7 @@ void Instance::RemoveContainer() {
 }
 
 void Instance::Emit(std::string_view topic,
-                    const google::protobuf::Message& payload) {
+                    const google::protobuf::MessageLite& payload) {
   state::Event* event = record_.add_outbox();
   event->set_sequence(record_.next_event());
   record_.set_next_event(record_.next_event() + 1);

@@ -29,7 +29,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
-#include "google/protobuf/message.h"
+#include "google/protobuf/message_lite.h"
 #include "google/protobuf/timestamp.pb.h"
 #include "hydra/state.pb.h"
 #include "shim/cgroup/cgroup.h"
@@ -103,7 +103,8 @@ class Instance final {
   void RemoveContainer();
 
   // Queues an event; it is sent once it is saved.
-  void Emit(std::string_view topic, const google::protobuf::Message& payload);
+  void Emit(std::string_view topic,
+            const google::protobuf::MessageLite& payload);
   // Something in the record is new: the next Save() is needed.
   void Touch() { dirty_ = true; }
   bool dirty() const { return dirty_; }

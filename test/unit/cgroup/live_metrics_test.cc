@@ -43,7 +43,7 @@ template <typename Metrics>
 Metrics ReadOf(const Cgroup& cgroup) {
   absl::StatusOr<google::protobuf::Any> any = ReadMetrics(cgroup);
   REQUIRE(any.ok());
-  REQUIRE(any->type_url() == std::string(Metrics::descriptor()->full_name()));
+  REQUIRE(any->type_url() == Metrics().GetTypeName());
   Metrics metrics;
   REQUIRE(metrics.ParseFromString(any->value()));
   return metrics;

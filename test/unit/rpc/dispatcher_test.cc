@@ -5,6 +5,7 @@
 
 #include "shim/base/file.h"
 #include "shim/ttrpc/frame.h"
+#include "test/unit/base/contracts.h"
 #include "test/unit/task/head_fixture.h"
 #include "ttrpc/ttrpc.pb.h"
 
@@ -38,7 +39,7 @@ TEST_CASE_METHOD(DispatcherTest, "What is not known is told in ttrpc's words") {
 
 TEST_CASE_METHOD(DispatcherTest, "Every method of the API is there") {
   const auto* service =
-      task::StateRequest::descriptor()->file()->FindServiceByName("Task");
+      Contracts().FindServiceByName("containerd.task.v2.Task");
   REQUIRE(service != nullptr);
   REQUIRE(service->method_count() == 17);
   for (int i = 0; i < service->method_count(); ++i) {

@@ -13,7 +13,7 @@ namespace hydra {
 namespace {
 
 google::protobuf::Any AnyOf(const std::string& type,
-                            const google::protobuf::Message& message) {
+                            const google::protobuf::MessageLite& message) {
   google::protobuf::Any any;
   any.set_type_url(type);
   any.set_value(message.SerializeAsString());

@@ -61,7 +61,7 @@ class HeadFixture {
   uint64_t SendBytes(const std::string& service, const std::string& method,
                      std::string payload, link::Request info = {});
   uint64_t Send(const std::string& method,
-                const google::protobuf::Message& request) {
+                const google::protobuf::MessageLite& request) {
     return SendBytes("containerd.task.v2.Task", method,
                      request.SerializeAsString());
   }
