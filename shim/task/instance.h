@@ -150,7 +150,7 @@ class Instance final {
   EventLoop* const loop_;
   MonitorClient* const monitor_;
   const Config config_;
-  const RecordFile file_;
+  RecordFile file_;
   state::Record record_;
   bool dirty_ = false;
   bool save_failed_ = false;

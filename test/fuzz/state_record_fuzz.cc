@@ -5,16 +5,29 @@
 #include "shim/state/record.h"
 #include "test/fuzz/fuzz_input.h"
 
+static void Append(std::string* file, uint64_t number) {
+  file->append(reinterpret_cast<const char*>(&number), sizeof(number));
+}
+
+// One slot with `body`, the other one empty.
 static std::string WithHeader(std::string_view body) {
+  std::string hashed;
+  Append(&hashed, 1);
+  Append(&hashed, body.size());
+  hashed.append(body);
   uint64_t hash = 14695981039346656037u;  // FNV-1a, as the file has it.
-  for (const char c : body) {
+  for (const char c : hashed) {
     hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
   }
-  const uint64_t length = body.size();
-  std::string file("HYDRAST1");
-  file.append(reinterpret_cast<const char*>(&length), sizeof(length));
-  file.append(reinterpret_cast<const char*>(&hash), sizeof(hash));
-  return file.append(body);
+  const size_t slot_size = body.size() + 4096;
+  std::string file("HYDRAST2");
+  Append(&file, slot_size);
+  Append(&file, 1);
+  Append(&file, body.size());
+  Append(&file, hash);
+  file.append(body);
+  file.resize(16 + 2 * slot_size);
+  return file;
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
