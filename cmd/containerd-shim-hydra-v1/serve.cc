@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "shim/base/log.h"
 #include "shim/base/status.h"
 #include "shim/event/event_loop.h"
@@ -23,8 +25,23 @@ namespace hydra {
 namespace {
 
 constexpr std::chrono::milliseconds kQuiet{500};
+// Longer than the 10 s between two polls of a kubelet: a head that is needed
+// that often costs less when it stays.
+constexpr int kIdleSeconds = 30;
 // An engine sends Create as soon as `start` has answered.
 constexpr std::chrono::seconds kFirstRequestLimit{120};
+
+// Without anything to do, the head ends after this time; 0: never.
+std::chrono::seconds RestAfter() {
+  const char* text = getenv("HYDRA_IDLE_SECONDS");
+  int seconds = kIdleSeconds;
+  if (text != nullptr && (!absl::SimpleAtoi(text, &seconds) || seconds < 0)) {
+    LogWarning("HYDRA_IDLE_SECONDS=", text, ": not a number of seconds, ",
+               kIdleSeconds, " is used");
+    seconds = kIdleSeconds;
+  }
+  return std::chrono::seconds(seconds);
+}
 
 // The head and its parts, in the order in which they need each other.
 class Head final {
@@ -46,6 +63,8 @@ class Head final {
  private:
   void FinishOrphans(const std::vector<uint64_t>& operations);
   void TrimWhenQuiet();
+  void RestWhenIdle();
+  bool idle();
   Async<void> EndIfUnused();
   void ShutDown();
 
@@ -57,6 +76,8 @@ class Head final {
   Dispatcher dispatcher_;
   GrpcServer grpc_;
   EventLoop::Registration trim_;
+  const std::chrono::seconds rest_after_ = RestAfter();
+  EventLoop::Registration rest_;
   EventLoop::Registration unused_;
   bool shut_down_ = false;
 };
@@ -64,7 +85,9 @@ class Head final {
 absl::Status Head::Start() {
   if (!loaded_.ok()) LogError(Message(loaded_));
   const uint64_t generation = monitor_->welcome().generation;
-  if (generation > 1) LogInfo("head ", generation, " takes over");
+  if (monitor_->welcome().previous_died_at != 0) {
+    LogInfo("head ", generation, " takes over");
+  }
   MonitorClient::Handlers handlers;
   handlers.on_request = [this](MonitorClient::Request request) {
     unused_ = {};
@@ -85,7 +108,9 @@ absl::Status Head::Start() {
     instance_.OnStream(state);
   };
   handlers.on_monitor_lost = [this] {
-    if (!shut_down_) LogError("the monitor is gone, so am I");
+    if (!shut_down_ && !monitor_->resting()) {
+      LogError("the monitor is gone, so am I");
+    }
     loop_->Quit();
   };
   if (!instance_.record().has_container()) {
@@ -97,6 +122,7 @@ absl::Status Head::Start() {
   const std::vector<uint64_t> inherited = monitor_->OperationTokens();
   HYDRA_RETURN_IF_ERROR(monitor_->Serve(std::move(handlers)));
   FinishOrphans(inherited);
+  RestWhenIdle();
   return absl::OkStatus();
 }
 
@@ -104,6 +130,28 @@ absl::Status Head::Start() {
 // head of a container that just runs is what there is most of on a machine.
 void Head::TrimWhenQuiet() {
   trim_ = loop_->After(kQuiet, [] { malloc_trim(0); });
+}
+
+// Looks once per interval whether anything has happened in it: a timer that
+// each message sets anew would cost every message.
+void Head::RestWhenIdle() {
+  if (rest_after_.count() == 0) return;
+  rest_ = loop_->After(rest_after_, [this, traffic = monitor_->traffic()] {
+    if (monitor_->traffic() == traffic && idle()) {
+      monitor_->Rest(instance_.wake_fds());
+    }
+    RestWhenIdle();
+  });
+}
+
+bool Head::idle() {
+  // An instance without a container ends itself.
+  if (shut_down_ || !instance_.record().has_container()) return false;
+  if (!dispatcher_.idle() || !instance_.idle() || grpc_.connected()) {
+    return false;
+  }
+  const std::vector<uint64_t> operations = monitor_->OperationTokens();
+  return std::all_of(operations.begin(), operations.end(), Logger::Owns);
 }
 
 // The engine that started us died before it could call, and never will.

@@ -107,6 +107,7 @@ Reader::Result Reader::Next(int fd, Message* message) {
 void Writer::AddRaw(Type type, uint64_t token, uint32_t step,
                     std::string_view body, std::string_view tail,
                     const std::vector<int>& fds) {
+  ++messages_;
   Header header = {};
   header.length = static_cast<uint32_t>(body.size() + tail.size());
   header.type = static_cast<uint16_t>(type);
@@ -173,6 +174,7 @@ bool Writer::FlushAll(int fd) {
 }
 
 void Writer::Clear() {
+  messages_ = 0;
   queue_.clear();
   bytes_ = 0;
 }

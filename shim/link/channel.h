@@ -96,6 +96,8 @@ class Writer {
   bool empty() const { return queue_.empty(); }
   // Bytes not yet taken.
   size_t size() const { return bytes_; }
+  // Messages added since the last Clear().
+  uint64_t messages() const { return messages_; }
   void Clear();
 
  private:
@@ -110,6 +112,7 @@ class Writer {
 
   std::deque<Chunk> queue_;
   size_t bytes_ = 0;
+  uint64_t messages_ = 0;
 };
 
 }  // namespace hydra::link

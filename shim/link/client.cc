@@ -99,6 +99,8 @@ void MonitorClient::OnReadable() {
 }
 
 void MonitorClient::Take(link::Message message) {
+  ++taken_;
+  resting_ = false;
   const uint64_t token = message.header.token;
   switch (message.type()) {
     case Type::kWelcome:
@@ -369,6 +371,12 @@ void MonitorClient::Unstore(uint64_t name) {
 std::vector<UniqueFd> MonitorClient::TakeStored(uint64_t name) {
   auto node = stored_.extract(name);
   return node.empty() ? std::vector<UniqueFd>() : std::move(node.mapped());
+}
+
+void MonitorClient::Rest(const std::vector<int>& wake) {
+  resting_ = true;
+  writer_.Add(Type::kIdle, 0, 0, link::Idle{taken_}, {}, wake);
+  Flush();
 }
 
 Future<bool> MonitorClient::CloseListener() {

@@ -139,6 +139,15 @@ class MonitorClient final {
   std::vector<UniqueFd> TakeStored(uint64_t name);
 
   // ---- end ----
+  // This head has nothing to do, and nothing that it waits for but parked
+  // requests, exits and `wake` becoming readable. If that is so for the monitor
+  // too, on_monitor_lost is called; nothing may be sent after this unless
+  // something is received.
+  void Rest(const std::vector<int>& wake);
+  // Whether the link, should it be lost now, is lost because of Rest().
+  bool resting() const { return resting_; }
+  // Messages either way: where it has not changed, nothing has happened.
+  uint64_t traffic() const { return taken_ + writer_.messages(); }
   // Set once the listening socket is closed and its name removed.
   Future<bool> CloseListener();
   void Quit();
@@ -165,6 +174,8 @@ class MonitorClient final {
   EventLoop::Registration readable_;
   Handlers handlers_;
   link::Welcome welcome_ = {};
+  uint64_t taken_ = 0;
+  bool resting_ = false;
   bool synced_ = false;
   bool serving_ = false;
   std::vector<Request> early_requests_;

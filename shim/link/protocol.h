@@ -35,6 +35,14 @@
 //   file and sends kClaim; from then on the exit belongs to `process`, is
 //   written to the exit file before it is told, and is told (again to each new
 //   head) until kForgetProcess.
+//
+// A head that rests
+//   A head with nothing to do but requests that only wait (kParked) says kIdle.
+//   If the monitor has nothing for it either, it closes the link, the head
+//   ends, and none is started until there is something to tell: a request, a
+//   gRPC connection, an exit, or a descriptor of kIdle that has become
+//   readable. Otherwise kIdle counts for nothing, and the head will hear what
+//   there is. So a head never ends with something on the way to it.
 
 #ifndef HYDRA_LINK_PROTOCOL_H_
 #define HYDRA_LINK_PROTOCOL_H_
@@ -108,6 +116,7 @@ enum class Type : uint16_t {
                            // head; a name that is known keeps what it has.
   kUnstore = 77,           // token: close what is kept under the name.
   kCloseListener = 78,     // Close and unlink the listening socket. Answered.
+  kIdle = 83,              // Body: Idle. Descriptors. See "A head that rests".
   kQuit = 79,              // Write out what is queued for the connections
                            // (bounded by a second), remove the exit file, end.
 };
@@ -116,7 +125,8 @@ struct Welcome {
   uint32_t version;  // The monitor's kLinkVersion.
   int32_t monitor_pid;
   uint64_t generation;  // 1 for the first head of this monitor.
-  // Unix nanoseconds of the death of the head before; 0 for the first.
+  // Unix nanoseconds of the death of the head before; 0 if there was none, or
+  // if it rested.
   int64_t previous_died_at;
 };
 
@@ -249,6 +259,10 @@ struct StreamAdd {
 
 struct StreamRef {
   uint64_t stream;
+};
+
+struct Idle {
+  uint64_t taken;  // Messages from the monitor, up to now.
 };
 
 struct StreamResize {

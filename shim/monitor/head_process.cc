@@ -54,6 +54,8 @@ void HeadProcess::Start() {
   }
   ++generation_;
   misbehaved_ = false;
+  resting_ = false;
+  woken_ = false;
   state_ = HeadState::kUnknown;
 }
 
@@ -101,6 +103,23 @@ void HeadProcess::KillMisbehaved(const char* reason) {
   misbehaved_ = true;
 }
 
+void HeadProcess::Rest() {
+  CloseLink();
+  state_ = HeadState::kDying;
+  resting_ = true;
+}
+
+void HeadProcess::Wake() {
+  if (!resting_ || woken_) return;
+  woken_ = true;
+  if (state_ == HeadState::kDown) {
+    next_start_ = MonotonicNow();
+  } else {
+    // It has nothing left to do, and somebody waits.
+    kill(pid_, SIGKILL);
+  }
+}
+
 bool HeadProcess::HasCrashed(int wait_status) const {
   if (misbehaved_) return true;
   return WIFSIGNALED(wait_status) ? WTERMSIG(wait_status) != SIGKILL
@@ -108,6 +127,14 @@ bool HeadProcess::HasCrashed(int wait_status) const {
 }
 
 void HeadProcess::OnReaped(int wait_status) {
+  if (resting_) {
+    pid_ = 0;
+    taken_ = 0;
+    state_ = HeadState::kDown;
+    died_at_ = 0;
+    next_start_ = woken_ ? MonotonicNow() : kNever;
+    return;
+  }
   ++deaths_;
   died_at_ = UnixNow();
   if (WIFSIGNALED(wait_status)) {

@@ -4,7 +4,7 @@
 //
 //   kDown ──start──> kUnknown ──kHello──> kReady
 //     ^                 │                   │  the link breaks: SIGKILL
-//     └──── reaped ─────┴──── kDying <──────┘
+//     └──── reaped ─────┴──── kDying <──────┘  Rest: the link is closed
 
 #ifndef HYDRA_MONITOR_HEAD_PROCESS_H_
 #define HYDRA_MONITOR_HEAD_PROCESS_H_
@@ -26,7 +26,7 @@ enum class HeadState : uint8_t {
   kDown,     // No process; next_start() says when there will be one.
   kUnknown,  // It has not said kHello.
   kReady,    // It may be told things.
-  kDying,    // Killed, and not reaped yet.
+  kDying,    // Killed or resting, and not reaped yet.
 };
 
 class HeadProcess {
@@ -67,19 +67,29 @@ class HeadProcess {
   // The same, for what it said: it counts as crashed.
   void KillMisbehaved(const char* reason);
 
+  // It is to end by itself, and none is started before Wake.
+  void Rest();
+  // There is something to do. Without a Rest before it does nothing.
+  void Wake();
+
+  // Messages for this head, sent or not.
+  uint64_t messages() const { return writer_.messages(); }
+
   // Whether one that ended so did by a fault of its own: not by leaving, and
   // not by SIGKILL of somebody else (an operator, the OOM killer).
   bool HasCrashed(int wait_status) const;
 
   // It has been reaped: closes the link and plans the next start. A head that
   // lived for longer than a second is started again at once; one that dies
-  // sooner after 10 ms, then twice as long each time, at most a second.
+  // sooner after 10 ms, then twice as long each time, at most a second; one
+  // that rested with Wake.
   void OnReaped(int wait_status);
 
   HeadState state() const { return state_; }
   pid_t pid() const { return pid_; }
   uint64_t generation() const { return generation_; }
-  // Unix time of the last death, 0 before the first.
+  // Unix time of the death of the head before; 0 if there was none, or it
+  // rested.
   int64_t died_at() const { return died_at_; }
   uint64_t deaths() const { return deaths_; }
 
@@ -99,6 +109,8 @@ class HeadProcess {
   link::Writer writer_;
   bool waits_for_room_ = false;  // EPOLLOUT is asked for.
   bool misbehaved_ = false;
+  bool resting_ = false;  // From Rest to the next start.
+  bool woken_ = false;    // The same, of Wake.
   uint64_t taken_ = 0;
 
   uint64_t generation_ = 0;

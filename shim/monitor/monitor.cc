@@ -158,6 +158,9 @@ void Monitor::OnEvent(EventTag tag, uint32_t events) {
     case EventKind::kConnection:
       server_.OnConnection(tag.id, events);
       break;
+    case EventKind::kWake:
+      WakeHead();
+      break;
     case EventKind::kStreamOutput:
     case EventKind::kStreamInput:
     case EventKind::kConsoleSetup:
@@ -199,7 +202,9 @@ void Monitor::ReapChildren() {
     link::Writer* head = head_.output();
     const bool is_spawn = operations_.OnExit(pid, status, now, head);
     const bool is_claimed = processes_.OnExit(pid, status, now, head);
-    if (!is_spawn && !is_claimed && operations_.adopting()) {
+    if (is_spawn || is_claimed) {
+      WakeHead();
+    } else if (operations_.adopting()) {
       processes_.KeepUnclaimed(pid, status, now);
     }
   }
@@ -278,6 +283,9 @@ void Monitor::OnMessage(Message message) {
       server_.CloseListener();
       head->Add(Type::kListenerClosed);
       break;
+    case Type::kIdle:
+      OnIdle(std::move(message));
+      break;
     case Type::kQuit:
       server_.CloseListener();
       quit_at_ = MonotonicNow() + kQuitPatience;
@@ -341,6 +349,26 @@ void Monitor::OnHello(const Message& message) {
   }
   // The requests follow with the next FeedHead.
   head->Add(Type::kSynced);
+}
+
+void Monitor::OnIdle(Message message) {
+  const auto idle = message.Body<link::Idle>();
+  if (idle.taken != head_.messages() || server_.has_work()) return;
+  for (const UniqueFd& fd : message.fds) {
+    // Without it the head would not come back for what it waits for.
+    if (poller_.Add(fd.get(), EPOLLIN, {EventKind::kWake}) != 0) {
+      for (const UniqueFd& added : message.fds) poller_.Remove(added.get());
+      return;
+    }
+  }
+  wake_ = std::move(message.fds);
+  head_.Rest();
+}
+
+void Monitor::WakeHead() {
+  for (const UniqueFd& fd : wake_) poller_.Remove(fd.get());
+  wake_.clear();
+  head_.Wake();
 }
 
 void Monitor::Forget(uint64_t token) {

@@ -68,6 +68,8 @@ class Monitor {
   void OnMessage(link::Message message);
   void OnStreamMessage(link::Message message);
   void OnHello(const link::Message& message);
+  void OnIdle(link::Message message);
+  void WakeHead();
   void Forget(uint64_t token);
   void StoreFds(link::Message message);
   void LogState() const;
@@ -83,6 +85,7 @@ class Monitor {
   Streams streams_;
   Server server_;
   std::map<uint64_t, std::vector<UniqueFd>> store_;  // kStore, by name.
+  std::vector<UniqueFd> wake_;  // Of the head that rests.
 
   bool link_has_more_ = false;
   bool reap_again_ = false;

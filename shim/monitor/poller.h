@@ -25,6 +25,7 @@ enum class EventKind : uint8_t {
   kStreamInput,
   kConsoleSetup,  // The console socket, or the connection made to it.
   kConsoleMaster,
+  kWake,          // What a resting head waits for.
 };
 
 struct EventTag {

@@ -191,6 +191,7 @@ void Server::AddRequest(Connection* connection, Frame frame) {
   ++connection->unanswered;
   connection->unanswered_bytes += request.payload.size();
   requests_.emplace(next_token_++, std::move(request));
+  head_->Wake();
 }
 
 void Server::TakeGrpc(Connection* connection) {
@@ -201,6 +202,7 @@ void Server::TakeGrpc(Connection* connection) {
     return;
   }
   grpc_.push_back(std::move(fd));
+  head_->Wake();
 }
 
 void Server::Close(Connection* connection) {
@@ -295,6 +297,13 @@ void Server::CloseListener() {
   if (resume_at_ == kNever) poller_->Remove(listener_.get());
   listener_.Reset();
   resume_at_ = kNever;
+}
+
+bool Server::has_work() const {
+  for (const auto& [token, request] : requests_) {
+    if (!request.parked) return true;
+  }
+  return !grpc_.empty();
 }
 
 bool Server::sent_all() const {

@@ -65,6 +65,10 @@ class Server {
   int64_t resume_at() const { return resume_at_; }
   void Resume();
 
+  // Whether there is a request that does not just wait, or a connection for
+  // the head.
+  bool has_work() const;
+
   // Whether all answers have gone out.
   bool sent_all() const;
 

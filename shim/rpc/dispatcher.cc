@@ -186,6 +186,7 @@ Async<absl::StatusOr<std::string>> Dispatcher::Run(const Entry* entry,
                                                    Call call,
                                                    std::string payload) {
   const bool works = method != "Wait" && method != "Shutdown";
+  ending_ |= method == "Shutdown";
   if (works) {
     ++working_;
   } else if (method == "Shutdown" && working_ > 0) {

@@ -39,6 +39,9 @@ class Dispatcher final {
   Async<absl::StatusOr<std::string>> Serve(Call call, std::string method,
                                            std::string payload);
 
+  // No request is being worked on; some may wait.
+  bool idle() const { return working_ == 0 && !ending_; }
+
   // Whether the token is of a ttrpc request that has no answer yet.
   bool IsPending(uint64_t token) const { return pending_.contains(token); }
 
@@ -72,6 +75,7 @@ class Dispatcher final {
   std::map<std::string, Entry, std::less<>> methods_;
   // Requests that do something, so neither Wait nor Shutdown.
   int working_ = 0;
+  bool ending_ = false;  // After a Shutdown.
   Future<bool> all_done_;
   // By token: set when its connection goes.
   std::map<uint64_t, Future<bool>> pending_;

@@ -7,6 +7,7 @@
 #include <grpcpp/impl/codegen/server_callback_handlers.h>
 #include <grpcpp/impl/codegen/service_type.h>
 #include <grpcpp/server_posix.h>
+#include <sys/stat.h>
 
 #include <chrono>
 #include <string>
@@ -23,6 +24,12 @@ namespace hydra {
 namespace {
 
 constexpr std::chrono::milliseconds kGrace{200};
+
+// 0 if it is closed.
+ino_t InodeOf(int fd) {
+  struct stat info;
+  return fstat(fd, &info) == 0 ? info.st_ino : 0;
+}
 
 std::string ToString(const grpc::ByteBuffer& buffer) {
   std::vector<grpc::Slice> slices;
@@ -178,6 +185,13 @@ GrpcServer::GrpcServer(EventLoop* loop, MonitorClient* monitor,
 
 GrpcServer::~GrpcServer() = default;
 
+bool GrpcServer::connected() {
+  std::erase_if(connections_, [](const auto& connection) {
+    return InodeOf(connection.first) != connection.second;
+  });
+  return !connections_.empty();
+}
+
 void GrpcServer::Adopt(UniqueFd connection) {
   if (impl_ == nullptr) {
     impl_ = std::make_unique<Impl>(loop_, monitor_, dispatcher_);
@@ -189,6 +203,7 @@ void GrpcServer::Adopt(UniqueFd connection) {
   // gRPC wants a non-blocking descriptor, and owns it from here.
   const int fd = connection.Release();
   fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+  connections_.emplace_back(fd, InodeOf(fd));
   grpc::AddInsecureChannelFromFd(impl_->server(), fd);
 }
 

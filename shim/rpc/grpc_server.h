@@ -9,7 +9,11 @@
 #ifndef HYDRA_RPC_GRPC_SERVER_H_
 #define HYDRA_RPC_GRPC_SERVER_H_
 
+#include <sys/types.h>
+
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "shim/base/unique_fd.h"
 #include "shim/event/event_loop.h"
@@ -27,6 +31,8 @@ class GrpcServer final {
 
   // Serves on a connected stream socket; closed when its peer is gone.
   void Adopt(UniqueFd connection);
+  // Whether a connection is open.
+  bool connected();
 
  private:
   class Impl;
@@ -35,6 +41,8 @@ class GrpcServer final {
   MonitorClient* const monitor_;
   Dispatcher* const dispatcher_;
   std::unique_ptr<Impl> impl_;
+  // gRPC does not say when it closes one: descriptor and inode of each.
+  std::vector<std::pair<int, ino_t>> connections_;
 };
 
 }  // namespace hydra

@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "shim/base/log.h"
@@ -216,6 +217,24 @@ absl::Status Instance::Save() {
   // An event that could not be saved is better told than lost.
   publisher_.Wake();
   return status;
+}
+
+bool Instance::idle() const {
+  if (dirty_ || !record_.outbox().empty()) return false;
+  if (!record_.has_container()) return true;
+  const state::Container& container = record_.container();
+  const auto is_moving = [](const state::Process& process) {
+    return process.token() != 0;
+  };
+  return !is_moving(container.init()) &&
+         std::none_of(container.execs().begin(), container.execs().end(),
+                      is_moving);
+}
+
+std::vector<int> Instance::wake_fds() const {
+  std::vector<int> fds;
+  if (oom_ != nullptr) fds.push_back(oom_->fd());
+  return fds;
 }
 
 std::shared_ptr<Stdio> Instance::MakeStdio(const state::Process& process) {

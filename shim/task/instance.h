@@ -27,6 +27,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "google/protobuf/message_lite.h"
@@ -119,6 +120,12 @@ class Instance final {
   // Exits that waited for a start which has ended, well or not, go their way.
   // To be called when the start and its answer are saved.
   void Settle();
+  // Whether nothing is under way: no process is being made or started, no event
+  // waits for the engine, everything is saved.
+  bool idle() const;
+  // What becomes readable when there is something to do that the monitor does
+  // not know of. Stay ours.
+  std::vector<int> wake_fds() const;
   // Whether a process of the record is being started under the token.
   bool IsStarting(uint64_t token) const;
   // True once the init's process is gone, be its exit told or not.

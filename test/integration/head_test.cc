@@ -4,8 +4,11 @@
 
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <cstdlib>
+#include <thread>
 
 #include "test/integration/harness/fixture.h"
+#include "test/integration/harness/grpc_client.h"
 #include "test/integration/harness/leftovers.h"
 
 namespace hydra::testing {
@@ -213,6 +216,69 @@ TEST_CASE_METHOD(HeadTest, "delete removes an instance that lost its monitor",
   CHECK(exit->exit_status == 137);
   CHECK(Eventually([init] { return kill(init, 0) != 0; }));
   CHECK(WaitForStatus("c", ""));
+}
+
+// Heads leave after a second without anything to do.
+struct ShortIdleTime {
+  ShortIdleTime() { setenv("HYDRA_IDLE_SECONDS", "1", 1); }
+  ~ShortIdleTime() { unsetenv("HYDRA_IDLE_SECONDS"); }
+};
+
+// First, because containerd inherits it.
+class RestTest : private ShortIdleTime, public HeadTest {
+ public:
+  void AwaitRest(const std::string& id) {
+    REQUIRE(Eventually([&] { return Head(id) == 0; }));
+  }
+};
+
+TEST_CASE_METHOD(RestTest, "An idle head leaves and comes back",
+                 "[head][rest][hydra]") {
+  events();
+  Session session(containerd().CtrCommand(RunArguments(
+      "c", {"/bin/sh", "-c", "read line; echo got $line; exit 9"}, {"--rm"})));
+  REQUIRE(WaitForStatus("c", "RUNNING"));
+  const pid_t init = TaskPid("c");
+  // With ctr's Wait pending.
+  AwaitRest("c");
+  CHECK(Exec("c", "e", {"/bin/sh", "-c", "exit 3"}).status == 3);
+  CHECK(TaskPid("c") == init);
+  AwaitRest("c");
+  // The exit alone brings it back.
+  session.Write("hello\n");
+  CHECK(session.Wait() == 9);
+  CHECK(session.out().find("got hello") != std::string::npos);
+  const auto deleted = events().WaitFor("/tasks/delete", "c");
+  REQUIRE(deleted.has_value());
+  CHECK(deleted->exit_status == 9);
+}
+
+TEST_CASE_METHOD(RestTest, "An OOM is told though the head rests",
+                 "[head][rest][oom][hydra]") {
+  events();
+  StartDetached(
+      "c", {"/bin/sh", "-c", "sleep 4; /payload/eat-memory 256; sleep 1000"},
+      {"--null-io", "--memory-limit", std::to_string(32 * 1024 * 1024)});
+  AwaitRest("c");
+  CHECK(events().WaitFor("/tasks/oom", "c").has_value());
+  CHECK(TaskStatus("c") == "RUNNING");
+}
+
+TEST_CASE_METHOD(RestTest, "A gRPC connection keeps the head",
+                 "[head][rest][grpc][hydra]") {
+  StartDetached("c", {"/bin/sleep", "1000"});
+  const pid_t head = Head("c");
+  {
+    GrpcClient grpc(containerd().shim_socket("c"));
+    TaskClient task(&grpc);
+    REQUIRE(task.State("c").ok());
+    // Two looks of the head at itself, and more.
+    std::this_thread::sleep_for(Milliseconds(3500));
+    CHECK(Head("c") == head);
+    REQUIRE(task.State("c").ok());
+  }
+  AwaitRest("c");
+  CHECK(TaskStatus("c") == "RUNNING");
 }
 
 }  // namespace
