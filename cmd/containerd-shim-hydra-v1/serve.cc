@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/numbers.h"
+#include "shim/base/crash_point.h"
 #include "shim/base/log.h"
 #include "shim/base/status.h"
 #include "shim/event/event_loop.h"
@@ -211,6 +212,7 @@ absl::Status Run(const Flags& flags) {
   HYDRA_ASSIGN_OR_RETURN(
       std::unique_ptr<MonitorClient> monitor,
       MonitorClient::Connect(loop.get(), UniqueFd(link::kLinkFd)));
+  HYDRA_CRASH_POINT("head.synchronised");
   Head head(loop.get(), std::move(monitor), std::move(config));
   HYDRA_RETURN_IF_ERROR(head.Start());
   loop->Run();
@@ -221,6 +223,8 @@ absl::Status Run(const Flags& flags) {
 }  // namespace
 
 int Serve(const Flags& flags) {
+  HYDRA_ENABLE_CRASH_POINTS();
+  HYDRA_CRASH_POINT("head.start");
   signal(SIGPIPE, SIG_IGN);
   // One heap: an arena for each short-lived thread would never be given back.
   mallopt(M_ARENA_MAX, 1);

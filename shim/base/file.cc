@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shim/base/crash_point.h"
 #include "shim/base/status.h"
 #include "shim/base/unique_fd.h"
 
@@ -56,14 +57,17 @@ absl::StatusOr<std::string> ReadFile(const std::string& path, size_t limit) {
 absl::Status ReplaceFile(const std::string& path, std::string_view content,
                          mode_t mode) {
   const std::string temporary = path + ".tmp";
+  HYDRA_CRASH_POINT("file.write ", path.substr(path.rfind('/') + 1));
   UniqueFd fd(open(temporary.c_str(),
                    O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
                    mode));
   if (!fd.valid()) return ErrnoError(errno, "open", temporary);
   absl::Status status = WriteAll(fd.get(), content, temporary);
+  HYDRA_CRASH_POINT("file.written ", path.substr(path.rfind('/') + 1));
   if (status.ok() && rename(temporary.c_str(), path.c_str()) < 0) {
     status = ErrnoError(errno, "rename", temporary);
   }
+  HYDRA_CRASH_POINT("file.renamed ", path.substr(path.rfind('/') + 1));
   if (!status.ok()) unlink(temporary.c_str());
   return status;
 }

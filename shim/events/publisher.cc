@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "containerd/services/events/ttrpc.pb.h"
+#include "shim/base/crash_point.h"
 #include "shim/base/log.h"
 #include "shim/base/status.h"
 
@@ -56,8 +57,10 @@ Async<void> Publisher::Send() {
   bool reported = false;
   while (!outbox_->empty()) {
     const state::Event event = outbox_->Get(0);
+    HYDRA_CRASH_POINT("event.send ", event.topic());
     absl::Status status;
     if (has_engine_) status = co_await Forward(event);
+    HYDRA_CRASH_POINT("event.answered ", event.topic());
     if (status.ok() || absl::IsInvalidArgument(status)) {
       if (!status.ok()) {
         LogError("engine refuses event ", event.topic(),

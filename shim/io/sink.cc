@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "shim/base/crash_point.h"
 #include "shim/base/status.h"
 
 namespace hydra {
@@ -124,6 +125,7 @@ absl::StatusOr<OpenedSink> OpenSink(const std::string& path) {
       S_ISFIFO(info.st_mode) ? O_RDWR : O_WRONLY | O_APPEND | O_NOCTTY;
   sink.fd.Reset(open(path.c_str(), flags | O_NONBLOCK | O_CLOEXEC));
   if (!sink.fd.valid()) return OpenError(errno, path);
+  HYDRA_CRASH_POINT("io.sink_opened");
   sink.is_file = !IsFifo(sink.fd.get());
   return sink;
 }
@@ -142,6 +144,7 @@ absl::StatusOr<OpenedSource> OpenSource(const std::string& path) {
   source.fd.Reset(
       open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
   if (!source.fd.valid()) return OpenError(errno, path);
+  HYDRA_CRASH_POINT("io.source_opened");
   if (IsFifo(source.fd.get())) {
     source.hold.Reset(open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
     if (!source.hold.valid()) return OpenError(errno, path);

@@ -94,6 +94,12 @@ class Writer {
   bool FlushAll(int fd);
 
   bool empty() const { return queue_.empty(); }
+  // Of the message that goes next; there must be one.
+  Type next_type() const {
+    Header header;
+    memcpy(&header, queue_.front().bytes.data(), sizeof(header));
+    return static_cast<Type>(header.type);
+  }
   // Bytes not yet taken.
   size_t size() const { return bytes_; }
   // Messages added since the last Clear().

@@ -8,8 +8,10 @@
 
 #include <utility>
 
+#include "shim/base/crash_point.h"
 #include "shim/base/log.h"
 #include "shim/base/status.h"
+#include "shim/link/type_name.h"
 
 namespace hydra {
 
@@ -170,8 +172,11 @@ void MonitorClient::TakeExit(const link::Message& message) {
 }
 
 void MonitorClient::Flush() {
+  [[maybe_unused]] const char* const type = NameOf(writer_.next_type());
+  HYDRA_CRASH_POINT("link.send ", type);
   // A failure shows as a closed link at the next read.
   writer_.FlushAll(fd_.get());
+  HYDRA_CRASH_POINT("link.sent ", type);
 }
 
 void MonitorClient::Park(uint64_t token) {

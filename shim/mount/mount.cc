@@ -13,6 +13,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "shim/base/crash_point.h"
 #include "shim/base/file.h"
 #include "shim/base/status.h"
 #include "shim/base/unique_fd.h"
@@ -227,7 +228,9 @@ absl::Status MountRootfs(const std::vector<Mount>& mounts,
   MadeMounts made;
   absl::Cleanup undo = [&] { Undo(made); };
   for (const Mount& mount : mounts) {
+    HYDRA_CRASH_POINT("mount.mount");
     absl::Status status = Component(mount, made).Make(rootfs);
+    HYDRA_CRASH_POINT("mount.mounted");
     if (!status.ok()) return FailedMount(mount, rootfs, status);
   }
   std::move(undo).Cancel();

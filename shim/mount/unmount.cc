@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <memory>
 
+#include "shim/base/crash_point.h"
 #include "shim/base/file.h"
 #include "shim/base/status.h"
 
@@ -116,7 +117,9 @@ absl::Status UnmountRecursive(const std::string& path) {
     const std::vector<std::string> points =
         MountPointsUnder(mountinfo, canonical.get());
     if (points.empty()) return absl::OkStatus();
+    HYDRA_CRASH_POINT("mount.unmount");
     Pass pass = UnmountEach(points);
+    HYDRA_CRASH_POINT("mount.unmounted");
     error = std::move(pass.error);
     if (pass.progress) continue;
     if (!pass.busy || ++busy_attempts >= kBusyAttempts) return error;

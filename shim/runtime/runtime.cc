@@ -15,6 +15,7 @@
 #include <memory>
 
 #include "nlohmann/json.hpp"
+#include "shim/base/crash_point.h"
 #include "shim/base/file.h"
 #include "shim/base/status.h"
 
@@ -154,6 +155,7 @@ Async<Runtime::Outcome> Runtime::Run(OperationKey key,
                                      RunOptions options) {
   Outcome outcome;
   SpawnRequest request;
+  HYDRA_CRASH_POINT("runtime.run ", arguments.front());
   request.argv = CommandLine(std::move(arguments));
   request.adopts = options.adopts;
   UniqueFd captured;
@@ -185,6 +187,7 @@ Async<Runtime::Outcome> Runtime::Run(OperationKey key,
     }
   }
   absl::StatusOr<int> pid = co_await monitor_->Spawn(key, std::move(request));
+  HYDRA_CRASH_POINT("runtime.started");
   if (!pid.ok()) {
     outcome.status = SpawnError(pid.status());
     co_return outcome;
@@ -197,6 +200,7 @@ Async<Runtime::Outcome> Runtime::Run(OperationKey key,
     monitor_->SignalSpawn({key.token, key.step | kKillStep}, key, SIGKILL);
   });
   const ProcessExit exit = co_await monitor_->WaitExit(key);
+  HYDRA_CRASH_POINT("runtime.ended");
   if (output_fd >= 0) outcome.output = ReadOutput(output_fd);
   if (timed_out) {
     outcome.status =

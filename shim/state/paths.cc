@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "shim/base/crash_point.h"
 #include "shim/base/status.h"
 
 namespace hydra {
@@ -201,8 +202,10 @@ absl::Status RemoveInstance(const InstancePaths& paths) {
       errno != ENOTDIR) {
     result = ErrnoError(errno, "unlink", paths.socket);
   }
+  HYDRA_CRASH_POINT("state.socket_removed");
   std::error_code error;
   std::filesystem::remove_all(paths.directory, error);
+  HYDRA_CRASH_POINT("state.directory_removed");
   if (error) result = ErrnoError(error.value(), "remove", paths.directory);
   // These fail as long as a neighbour is in them, and that is the test.
   rmdir(paths.namespace_directory.c_str());

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "containerd/events/task.pb.h"
+#include "shim/base/crash_point.h"
 #include "shim/base/file.h"
 #include "shim/base/log.h"
 #include "shim/base/status.h"
@@ -369,6 +370,7 @@ Async<absl::StatusOr<int>> TaskService::RunExec(
       co_await runtime->Exec(key, exec_id, process_file, *std::move(stdio));
   live->stdio->CloseContainerEnds();
   unlink(process_file.c_str());
+  HYDRA_CRASH_POINT("task.process_file_removed");
   if (!status.ok()) co_return status;
   live->stdio->StartOutput();
   const absl::StatusOr<pid_t> pid = ReadPidFile(runtime->ExecPidFile(exec_id));
@@ -471,6 +473,7 @@ TaskService::Reply<task::DeleteResponse> TaskService::DeleteExec(
     co_return NotFound("process does not exist " + exec_id + ": not found");
   }
   unlink(instance_.runtime()->ExecPidFile(exec_id).c_str());
+  HYDRA_CRASH_POINT("task.pid_file_removed");
   task::DeleteResponse response = Deleted(*exec);
   instance_.RemoveExec(*exec);
   co_return response;

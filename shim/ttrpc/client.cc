@@ -8,6 +8,7 @@
 #include <cstring>
 #include <utility>
 
+#include "shim/base/crash_point.h"
 #include "shim/base/status.h"
 #include "shim/ttrpc/frame.h"
 #include "ttrpc/ttrpc.pb.h"
@@ -153,6 +154,7 @@ Async<absl::StatusOr<std::string>> Client::Call(
   });
   const Future<absl::StatusOr<std::string>> reply = reply_;
   absl::Status sent = Send();
+  HYDRA_CRASH_POINT("event.sent");
   if (!sent.ok()) Disconnect(std::move(sent));
   absl::StatusOr<std::string> result = co_await reply;
   co_return result;
