@@ -273,16 +273,19 @@ TaskService::Reply<TaskService::Empty> TaskService::Kill(
   const OperationKey key{call.token, kRunStep};
   const auto signal = static_cast<int>(request.signal());
   const absl::Status finished = NotFound("process already finished: not found");
+  // If a head before us has sent the signal, that may be why it has exited.
+  const bool exited =
+      process->exited_at() != 0 && !instance_.monitor()->Knows(key);
   if (request.exec_id().empty()) {
     // With `all` there may be processes left in a container that has no pid
     // namespace of its own.
-    if (process->exited_at() != 0 && !request.all()) co_return finished;
+    if (exited && !request.all()) co_return finished;
     const auto runtime = instance_.runtime();
     absl::Status status = co_await runtime->Kill(key, signal, request.all());
     if (!status.ok()) co_return status;
     co_return Empty();
   }
-  if (process->exited_at() != 0) co_return finished;
+  if (exited) co_return finished;
   if (process->pid() == 0) {
     co_return FailedPrecondition("process not created: failed precondition");
   }

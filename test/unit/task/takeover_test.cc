@@ -186,6 +186,25 @@ TEST_CASE_METHOD(HeadFixture, "Events that no engine took are kept, in order") {
   }
 }
 
+TEST_CASE_METHOD(HeadFixture, "A Kill whose head died is told what it did") {
+  runtime_["kill"] = GoesOn;
+  StartHead();
+  REQUIRE(Create().ok());
+  REQUIRE(Start().ok());
+  task::KillRequest request;
+  request.set_id("c1");
+  request.set_signal(SIGKILL);
+  const uint64_t kill = Send("Kill", request);
+  REQUIRE(
+      RunUntil(head_->loop.get(), [&] { return fake_.spawns().size() == 3; }));
+  KillHead();
+  fake_.EndSpawn({kill, 1}, 0);
+  fake_.EndProcess(1, 9);
+  StartHead();
+  CHECK(Answer(kill).ok());
+  CHECK(Commands() == Strings{"create", "start", "kill"});
+}
+
 TEST_CASE_METHOD(HeadFixture, "A Delete cut short is done by the next head") {
   runtime_["delete"] = GoesOn;
   StartHead();
