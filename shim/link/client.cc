@@ -122,7 +122,13 @@ void MonitorClient::Take(link::Message message) {
       break;
     }
     case Type::kCancelled:
-      if (serving_) handlers_.on_cancelled(token);
+      if (serving_) {
+        handlers_.on_cancelled(token);
+      } else {
+        std::erase_if(early_requests_, [token](const Request& request) {
+          return request.token == token;
+        });
+      }
       break;
     case Type::kGrpcConnection:
       // A connection that came before we serve is dropped: gRPC clients

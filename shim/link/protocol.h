@@ -25,8 +25,10 @@
 //      the token's operations, and writes the frame to the connection.
 // If the head dies, the next one gets, after kWelcome: every operation with
 // its result (kOperation, kExit), every known process and exit (kProcess,
-// kExit), every stream (kStream), every stored descriptor (kStored), then
-// kSynced, then the unanswered requests in token order, with the same tokens.
+// kExit), every stream (kStream), every stored descriptor (kStored), then the
+// unanswered requests in token order, with the same tokens, then kSynced: what
+// a head before began under a token that has not come by then, nobody waits
+// for any more.
 //
 // The life of a process (container init or exec)
 //   The runtime's child is reparented to the monitor, which is a subreaper.

@@ -347,8 +347,7 @@ void Monitor::OnHello(const Message& message) {
     for (const UniqueFd& fd : fds) raw.push_back(fd.get());
     head->Add(Type::kStored, name, 0, {}, raw);
   }
-  // The requests follow with the next FeedHead.
-  head->Add(Type::kSynced);
+  server_.SyncWhenSent();
 }
 
 void Monitor::OnIdle(Message message) {

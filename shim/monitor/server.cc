@@ -236,21 +236,28 @@ void Server::SendRequest(uint64_t token, PendingRequest* request) {
   request->sent_at = head_->bytes_promised();
 }
 
+void Server::PassGrpc() {
+  for (UniqueFd& fd : grpc_) {
+    head_->output()->Add(Type::kGrpcConnection, 0, 0, {}, {fd.get()});
+  }
+  if (!grpc_.empty()) std::vector<UniqueFd>().swap(grpc_);
+}
+
 bool Server::FeedHead() {
   link::Writer* head = head_->output();
   if (head == nullptr) return true;
-  for (UniqueFd& fd : grpc_) {
-    head->Add(Type::kGrpcConnection, 0, 0, {}, {fd.get()});
-  }
-  if (!grpc_.empty()) std::vector<UniqueFd>().swap(grpc_);
   while (true) {
     auto it = requests_.lower_bound(next_to_send_);
     for (; it != requests_.end() && head->size() < kLinkQueue; ++it) {
       SendRequest(it->first, &it->second);
       next_to_send_ = it->first + 1;
     }
+    const bool sent_all = it == requests_.end();
+    if (sent_all && std::exchange(sync_due_, false)) head->Add(Type::kSynced);
+    // A head serves them, or drops them, from kSynced on.
+    if (!sync_due_) PassGrpc();
     if (!head_->Flush()) return false;
-    if (!head->empty() || it == requests_.end()) return true;
+    if (!head->empty() || sent_all) return true;
   }
 }
 

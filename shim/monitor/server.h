@@ -48,6 +48,8 @@ class Server {
 
   // A new head knows of no request.
   void OnNewHead() { next_to_send_ = 0; }
+  // Has kSynced sent, once the requests that there are have been.
+  void SyncWhenSent() { sync_due_ = true; }
   // The head has died. If it crashed, the requests that it worked on count it:
   // those that it had been sent and had not parked.
   void OnHeadDied(bool crashed);
@@ -91,6 +93,7 @@ class Server {
   bool ReadFrames(Connection* connection);
   void AddRequest(Connection* connection, Frame frame);
   void TakeGrpc(Connection* connection);
+  void PassGrpc();
   void Close(Connection* connection);
   // Closes it if nothing more can come of it.
   void CloseIfDone(Connection* connection);
@@ -109,7 +112,8 @@ class Server {
   uint64_t next_connection_ = 1;
   std::map<uint64_t, PendingRequest> requests_;  // By token.
   uint64_t next_token_ = 1;
-  uint64_t next_to_send_ = 0;   // Requests below it are with this head.
+  uint64_t next_to_send_ = 0;  // Requests below it are with this head.
+  bool sync_due_ = false;
   std::vector<UniqueFd> grpc_;  // Waiting for a head.
 };
 

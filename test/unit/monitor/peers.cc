@@ -73,6 +73,11 @@ Pipe MakePipe() {
 
 Message FakeHead::Next() {
   Message message;
+  if (is_ready && !replayed.empty()) {
+    message = std::move(replayed.front());
+    replayed.pop_front();
+    return message;
+  }
   while (true) {
     switch (reader.Next(link.get(), &message)) {
       case link::Reader::Result::kMessage:
@@ -94,6 +99,7 @@ Message FakeHead::Expect(Type type) {
 
 bool FakeHead::IsQuiet(int ms) {
   Message message;
+  if (!replayed.empty()) return false;
   if (reader.Next(link.get(), &message) == link::Reader::Result::kMessage) {
     return false;
   }
@@ -128,6 +134,10 @@ std::vector<Message> FakeHead::Hello() {
     if (message.type() == Type::kSynced) {
       is_ready = true;
       return known;
+    }
+    if (message.type() == Type::kRequest) {
+      replayed.push_back(std::move(message));
+      continue;
     }
     known.push_back(std::move(message));
   }

@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <deque>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -57,7 +58,7 @@ class FakeHead {
   void Flush();
 
   // Says kHello; what comes up to, and without, kSynced. The first is checked
-  // to be kWelcome.
+  // to be kWelcome. Requests among it are the first that Next() gives.
   std::vector<link::Message> Hello();
 
   void Respond(uint64_t token, std::string_view payload);
@@ -87,6 +88,7 @@ class FakeHead {
 
   pid_t pid = 0;
   bool is_ready = false;  // After Hello.
+  std::deque<link::Message> replayed;
   UniqueFd link;
   UniqueFd control;
   link::Reader reader;

@@ -78,11 +78,11 @@ void FakeMonitor::Replay() {
     for (const auto& fd : fds) numbers.push_back(fd.get());
     writer_.Add(Type::kStored, name, 0, std::string_view(), numbers);
   }
-  writer_.Add(Type::kSynced);
-  writer_.FlushAll(link_.get());
   for (const auto& [token, request] : requests_) {
     Tell(Type::kRequest, token, 0, request.info, request.payload);
   }
+  writer_.Add(Type::kSynced);
+  writer_.FlushAll(link_.get());
 }
 
 void FakeMonitor::TellOperation(OperationKey key, bool replay) {
