@@ -124,6 +124,11 @@ absl::Status Head::Start() {
   HYDRA_RETURN_IF_ERROR(monitor_->Serve(std::move(handlers)));
   FinishOrphans(inherited);
   RestWhenIdle();
+  // A head before us answered Shutdown, and did not come to end the monitor.
+  if (!dispatcher_.AnyPending() && !monitor_->inherits_processes() &&
+      instance_.IsRemoved()) {
+    ShutDown();
+  }
   return absl::OkStatus();
 }
 

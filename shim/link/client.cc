@@ -143,6 +143,9 @@ void MonitorClient::Take(link::Message message) {
       operation.result.Set(message.Body<link::Operation>());
       break;
     }
+    case Type::kProcess:
+      inherits_processes_ = true;
+      break;
     case Type::kExit:
       TakeExit(message);
       break;
@@ -159,8 +162,7 @@ void MonitorClient::Take(link::Message message) {
       listener_closed_.Set(true);
       break;
     default:
-      // Processes are told for the record only, and a newer monitor may say
-      // what we do not know.
+      // A newer monitor may say what we do not know.
       break;
   }
 }

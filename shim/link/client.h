@@ -82,6 +82,8 @@ class MonitorClient final {
   MonitorClient& operator=(const MonitorClient&) = delete;
 
   const link::Welcome& welcome() const { return welcome_; }
+  // Whether heads before us left claimed processes.
+  bool inherits_processes() const { return inherits_processes_; }
 
   // Delivers what was taken in Connect() and all that comes from now on.
   absl::Status Serve(Handlers handlers);
@@ -177,6 +179,7 @@ class MonitorClient final {
   uint64_t taken_ = 0;
   bool resting_ = false;
   bool synced_ = false;
+  bool inherits_processes_ = false;
   bool serving_ = false;
   std::vector<Request> early_requests_;
   std::vector<std::pair<uint64_t, ProcessExit>> early_exits_;

@@ -44,6 +44,7 @@ class Dispatcher final {
 
   // Whether the token is of a ttrpc request that has no answer yet.
   bool IsPending(uint64_t token) const { return pending_.contains(token); }
+  bool AnyPending() const { return !pending_.empty(); }
 
  private:
   using Method = std::function<Async<absl::StatusOr<std::string>>(

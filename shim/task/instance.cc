@@ -1,6 +1,8 @@
 #include "shim/task/instance.h"
 
+#include <errno.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -82,6 +84,10 @@ absl::Status Instance::Load() {
   if (record_.has_container()) TakeOver();
   publisher_.Wake();
   return absl::OkStatus();
+}
+
+bool Instance::IsRemoved() const {
+  return access(config_.paths.directory.c_str(), F_OK) < 0 && errno == ENOENT;
 }
 
 void Instance::TakeOver() {

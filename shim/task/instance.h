@@ -83,6 +83,9 @@ class Instance final {
   Publisher& publisher() { return publisher_; }
   state::Record& record() { return record_; }
 
+  // Shutdown has removed all that there was on disk.
+  bool IsRemoved() const;
+
   // The container, or null before Create has ended and after Delete.
   state::Container* container();
   // The init process (empty exec_id) or an exec, or null. Not before Create
