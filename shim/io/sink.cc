@@ -65,11 +65,6 @@ absl::Status OpenError(int error, const std::string& path) {
                   "containerd-shim: opening file \"" + path + "\" failed");
 }
 
-bool IsFifo(int fd) {
-  struct stat info;
-  return fstat(fd, &info) == 0 && S_ISFIFO(info.st_mode);
-}
-
 absl::Status MakeDirectories(const std::string& path) {
   for (size_t i = path.find('/', 1); i != std::string::npos;
        i = path.find('/', i + 1)) {
@@ -82,6 +77,11 @@ absl::Status MakeDirectories(const std::string& path) {
 }
 
 }  // namespace
+
+bool IsFifo(int fd) {
+  struct stat info;
+  return fstat(fd, &info) == 0 && S_ISFIFO(info.st_mode);
+}
 
 absl::StatusOr<SinkName> ParseSinkName(std::string_view name) {
   SinkName sink;
@@ -117,12 +117,13 @@ absl::StatusOr<SinkName> ParseSinkName(std::string_view name) {
   return sink;
 }
 
-absl::StatusOr<OpenedSink> OpenSink(const std::string& path) {
+absl::StatusOr<OpenedSink> OpenSink(const std::string& path, OpenMode mode) {
   struct stat info;
   if (stat(path.c_str(), &info) < 0) return OpenError(errno, path);
   OpenedSink sink;
+  const int fifo_flags = mode == OpenMode::kPath ? O_PATH : O_RDWR;
   const int flags =
-      S_ISFIFO(info.st_mode) ? O_RDWR : O_WRONLY | O_APPEND | O_NOCTTY;
+      S_ISFIFO(info.st_mode) ? fifo_flags : O_WRONLY | O_APPEND | O_NOCTTY;
   sink.fd.Reset(open(path.c_str(), flags | O_NONBLOCK | O_CLOEXEC));
   if (!sink.fd.valid()) return OpenError(errno, path);
   HYDRA_CRASH_POINT("io.sink_opened");
@@ -139,8 +140,17 @@ absl::StatusOr<UniqueFd> OpenLogFile(const std::string& path) {
   return fd;
 }
 
-absl::StatusOr<OpenedSource> OpenSource(const std::string& path) {
+absl::StatusOr<OpenedSource> OpenSource(const std::string& path,
+                                        OpenMode mode) {
   OpenedSource source;
+  if (mode == OpenMode::kPath) {
+    source.fd.Reset(open(path.c_str(), O_PATH | O_CLOEXEC));
+    if (!source.fd.valid()) return OpenError(errno, path);
+    if (IsFifo(source.fd.get())) {
+      source.hold.Reset(fcntl(source.fd.get(), F_DUPFD_CLOEXEC, 0));
+      return source;
+    }
+  }
   source.fd.Reset(
       open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
   if (!source.fd.valid()) return OpenError(errno, path);

@@ -42,7 +42,12 @@ struct OpenedSink {
 // Opens a FIFO for reading and writing, so that a client that goes away is
 // neither an EPIPE nor an end (fifo(7)); anything else to append to. Never
 // blocks. Errors: "containerd-shim: opening file "x" failed: <reason>".
-absl::StatusOr<OpenedSink> OpenSink(const std::string& path);
+//
+// kPath: a FIFO is not opened but found (O_PATH), for the monitor to open: see
+// link::kOpensPaths.
+enum class OpenMode { kOpen, kPath };
+absl::StatusOr<OpenedSink> OpenSink(const std::string& path,
+                                    OpenMode mode = OpenMode::kOpen);
 
 // Creates and opens a log file and the directories above it (0644, 0755).
 absl::StatusOr<UniqueFd> OpenLogFile(const std::string& path);
@@ -52,7 +57,11 @@ struct OpenedSource {
   // A FIFO's write end, so that it has no end of file between two clients.
   UniqueFd hold;
 };
-absl::StatusOr<OpenedSource> OpenSource(const std::string& path);
+absl::StatusOr<OpenedSource> OpenSource(const std::string& path,
+                                        OpenMode mode = OpenMode::kOpen);
+
+// Also of an O_PATH descriptor.
+bool IsFifo(int fd);
 
 }  // namespace hydra
 

@@ -10,6 +10,7 @@
 
 #include <utility>
 
+#include "shim/base/crash_point.h"
 #include "shim/base/status.h"
 
 namespace hydra {
@@ -52,65 +53,95 @@ bool Bind(int fd, const sockaddr_un& name) {
 Stdio::Stdio(EventLoop* loop, MonitorClient* monitor, Config config)
     : loop_(loop), monitor_(monitor), config_(std::move(config)) {}
 
-absl::Status Stdio::AddInput(ProcessStdio* stdio) {
-  if (config_.stdin_name.empty()) return absl::OkStatus();
-  HYDRA_ASSIGN_OR_RETURN(OpenedSource source, OpenSource(config_.stdin_name));
-  HYDRA_ASSIGN_OR_RETURN(Pipe pipe, MakePipe());
-  if (fchown(pipe.read.get(), config_.uid, config_.gid) < 0) {
-    return ErrnoError(errno, "fchown stdin pipe");
-  }
-  SetNonblocking(pipe.write);
-  std::vector<int> fds = {source.fd.get(), pipe.write.get()};
-  uint32_t flags = 0;
-  if (source.hold.valid()) {
-    flags |= link::kStreamHoldsFifo;
-    fds.push_back(source.hold.get());
-  }
-  monitor_->AddStream(Stream(kStdin), link::StreamKind::kInput, flags, fds);
-  stdio->fds.emplace_back(STDIN_FILENO, pipe.read.get());
-  container_ends_.push_back(std::move(pipe.read));
+OpenMode Stdio::Mode() const {
+  return (monitor_->welcome().features & link::kOpensPaths) != 0
+             ? OpenMode::kPath
+             : OpenMode::kOpen;
+}
+
+absl::Status Stdio::OpenSourceOfInput() {
+  HYDRA_ASSIGN_OR_RETURN(OpenedSource source,
+                         OpenSource(config_.stdin_name, Mode()));
+  opened_.push_back(std::move(source.fd));
+  if (source.hold.valid()) opened_.push_back(std::move(source.hold));
   return absl::OkStatus();
 }
 
-absl::Status Stdio::AddOutput(Slot slot, const OpenedSink& sink,
-                              ProcessStdio* stdio) {
-  HYDRA_ASSIGN_OR_RETURN(Pipe pipe, MakePipe());
-  if (fchown(pipe.write.get(), config_.uid, config_.gid) < 0) {
-    return ErrnoError(errno, "fchown output pipe");
+absl::Status Stdio::OpenSinkOf(const SinkName& name) {
+  OpenedSink sink;
+  if (name.kind == SinkKind::kFile) {
+    HYDRA_ASSIGN_OR_RETURN(sink.fd, OpenLogFile(name.path));
+  } else {
+    HYDRA_ASSIGN_OR_RETURN(sink, OpenSink(name.path, Mode()));
   }
-  SetNonblocking(pipe.read);
+  opened_.push_back(std::move(sink.fd));
+  return absl::OkStatus();
+}
+
+// The monitor's end, then the container's.
+absl::Status Stdio::OpenPipe(Slot slot) {
+  HYDRA_ASSIGN_OR_RETURN(Pipe pipe, MakePipe());
+  UniqueFd& ours = slot == kStdin ? pipe.write : pipe.read;
+  UniqueFd& container = slot == kStdin ? pipe.read : pipe.write;
+  if (fchown(container.get(), config_.uid, config_.gid) < 0) {
+    return ErrnoError(errno, "fchown pipe");
+  }
+  SetNonblocking(ours);
+  opened_.push_back(std::move(ours));
+  opened_.push_back(std::move(container));
+  return absl::OkStatus();
+}
+
+absl::Status Stdio::OpenPipes(const SinkName& out, const SinkName& err) {
+  if (!config_.stdin_name.empty()) {
+    HYDRA_RETURN_IF_ERROR(OpenSourceOfInput());
+    HYDRA_RETURN_IF_ERROR(OpenPipe(kStdin));
+  }
+  if (out.kind == SinkKind::kBinary) return absl::OkStatus();
+  if (out.kind != SinkKind::kNone) {
+    HYDRA_RETURN_IF_ERROR(OpenSinkOf(out));
+    HYDRA_RETURN_IF_ERROR(OpenPipe(kStdout));
+  }
+  if (err.kind != SinkKind::kNone) {
+    HYDRA_RETURN_IF_ERROR(OpenSinkOf(err));
+    HYDRA_RETURN_IF_ERROR(OpenPipe(kStderr));
+  }
+  return absl::OkStatus();
+}
+
+int Stdio::Take() { return opened_.at(taken_++).get(); }
+
+void Stdio::AddInput(ProcessStdio* stdio) {
+  const int source = Take();
+  const bool is_fifo = IsFifo(source);
+  const int hold = is_fifo ? Take() : -1;
+  std::vector<int> fds = {source, Take()};
+  if (is_fifo) fds.push_back(hold);
+  monitor_->AddStream(Stream(kStdin), link::StreamKind::kInput,
+                      is_fifo ? link::kStreamHoldsFifo : 0u, fds);
+  stdio->fds.emplace_back(STDIN_FILENO, Take());
+}
+
+void Stdio::AddOutput(Slot slot, ProcessStdio* stdio) {
+  const int sink = Take();
+  const int source = Take();
   monitor_->AddStream(
       Stream(slot), link::StreamKind::kOutput,
-      link::kStreamHeld | (sink.is_file ? link::kStreamSinkIsFile : 0u),
-      {pipe.read.get(), sink.fd.get()});
-  stdio->fds.emplace_back(static_cast<int>(slot), pipe.write.get());
-  container_ends_.push_back(std::move(pipe.write));
-  return absl::OkStatus();
+      link::kStreamHeld | (IsFifo(sink) ? 0u : link::kStreamSinkIsFile),
+      {source, sink});
+  stdio->fds.emplace_back(static_cast<int>(slot), Take());
 }
 
-absl::Status Stdio::OpenPipes(const SinkName& out, const SinkName& err,
-                              ProcessStdio* stdio) {
-  HYDRA_RETURN_IF_ERROR(AddInput(stdio));
+void Stdio::AddPipes(const SinkName& out, const SinkName& err,
+                     ProcessStdio* stdio) {
+  if (!config_.stdin_name.empty()) AddInput(stdio);
   if (out.kind == SinkKind::kBinary) {
     stdio->fds.emplace_back(STDOUT_FILENO, logger_->stdout_fd());
     stdio->fds.emplace_back(STDERR_FILENO, logger_->stderr_fd());
-    return absl::OkStatus();
+    return;
   }
-  if (out.kind == SinkKind::kFile) {
-    HYDRA_ASSIGN_OR_RETURN(UniqueFd file, OpenLogFile(out.path));
-    const OpenedSink sink{std::move(file), true};
-    HYDRA_RETURN_IF_ERROR(AddOutput(kStdout, sink, stdio));
-    return AddOutput(kStderr, sink, stdio);
-  }
-  if (out.kind == SinkKind::kFifo) {
-    HYDRA_ASSIGN_OR_RETURN(const OpenedSink sink, OpenSink(out.path));
-    HYDRA_RETURN_IF_ERROR(AddOutput(kStdout, sink, stdio));
-  }
-  if (err.kind == SinkKind::kFifo) {
-    HYDRA_ASSIGN_OR_RETURN(const OpenedSink sink, OpenSink(err.path));
-    HYDRA_RETURN_IF_ERROR(AddOutput(kStderr, sink, stdio));
-  }
-  return absl::OkStatus();
+  if (out.kind != SinkKind::kNone) AddOutput(kStdout, stdio);
+  if (err.kind != SinkKind::kNone) AddOutput(kStderr, stdio);
 }
 
 absl::StatusOr<UniqueFd> Stdio::ListenForConsole() const {
@@ -129,40 +160,40 @@ absl::StatusOr<UniqueFd> Stdio::ListenForConsole() const {
     return Annotate(ErrnoError(errno, "listen", path),
                     "failed to create OCI runtime console socket");
   }
+  HYDRA_CRASH_POINT("io.console_listens");
   return fd;
 }
 
-absl::Status Stdio::OpenConsole(const SinkName& out, ProcessStdio* stdio) {
-  HYDRA_ASSIGN_OR_RETURN(const UniqueFd listener, ListenForConsole());
-  std::vector<int> fds = {listener.get()};
+absl::Status Stdio::OpenConsole(const SinkName& out) {
+  HYDRA_ASSIGN_OR_RETURN(UniqueFd listener, ListenForConsole());
+  opened_.push_back(std::move(listener));
+  if (out.kind != SinkKind::kNone && out.kind != SinkKind::kBinary) {
+    HYDRA_RETURN_IF_ERROR(OpenSinkOf(out));
+  }
+  return config_.stdin_name.empty() ? absl::OkStatus() : OpenSourceOfInput();
+}
+
+void Stdio::AddConsole(const SinkName& out, ProcessStdio* stdio) {
+  std::vector<int> fds = {Take()};
   uint32_t flags = 0;
-  OpenedSink sink;
-  if (out.kind == SinkKind::kFifo) {
-    HYDRA_ASSIGN_OR_RETURN(sink, OpenSink(out.path));
-  } else if (out.kind == SinkKind::kFile) {
-    HYDRA_ASSIGN_OR_RETURN(sink.fd, OpenLogFile(out.path));
-    sink.is_file = true;
-  }
-  int sink_fd = sink.fd.get();
-  if (out.kind == SinkKind::kBinary) sink_fd = logger_->stdout_fd();
-  if (sink_fd >= 0) {
+  if (out.kind != SinkKind::kNone) {
     flags |= link::kStreamHasOutput;
-    if (sink.is_file) flags |= link::kStreamSinkIsFile;
-    fds.push_back(sink_fd);
+    fds.push_back(out.kind == SinkKind::kBinary ? logger_->stdout_fd()
+                                                : Take());
+    if (out.kind != SinkKind::kBinary && !IsFifo(fds.back())) {
+      flags |= link::kStreamSinkIsFile;
+    }
   }
-  OpenedSource source;
   if (!config_.stdin_name.empty()) {
-    HYDRA_ASSIGN_OR_RETURN(source, OpenSource(config_.stdin_name));
     flags |= link::kStreamHasInput;
-    fds.push_back(source.fd.get());
-    if (source.hold.valid()) {
+    fds.push_back(Take());
+    if (IsFifo(fds.back())) {
       flags |= link::kStreamHoldsFifo;
-      fds.push_back(source.hold.get());
+      fds.push_back(Take());
     }
   }
   monitor_->AddStream(Stream(kConsole), link::StreamKind::kConsole, flags, fds);
   stdio->console_socket = config_.console_socket;
-  return absl::OkStatus();
 }
 
 Async<absl::Status> Stdio::OpenLogger(const SinkName& name) {
@@ -185,26 +216,45 @@ Async<absl::StatusOr<ProcessStdio>> Stdio::Open() {
       (out.kind == SinkKind::kNone || out.kind == SinkKind::kFifo)) {
     HYDRA_CO_ASSIGN_OR_RETURN(err, ParseSinkName(config_.stderr_name));
     if (err.kind != SinkKind::kNone) err.kind = SinkKind::kFifo;
+  } else if (out.kind == SinkKind::kFile) {
+    err = out;
   }
-  EndStreams();
   if (out.kind == SinkKind::kBinary) {
-    absl::Status opened = co_await OpenLogger(out);
-    if (!opened.ok()) {
+    absl::Status logging = co_await OpenLogger(out);
+    if (!logging.ok()) {
       co_await Close();
-      co_return opened;
+      co_return logging;
     }
   }
+  opened_ = monitor_->TakeStored(StoreName());
+  taken_ = 0;
+  if (opened_.empty()) {
+    EndStreams();
+    absl::Status status =
+        config_.terminal ? OpenConsole(out) : OpenPipes(out, err);
+    if (!status.ok()) {
+      co_await Close();
+      co_return status;
+    }
+    std::vector<int> stored;
+    for (const auto& fd : opened_) stored.push_back(fd.get());
+    if (!stored.empty()) monitor_->Store(StoreName(), stored);
+  }
+  stored_ = !opened_.empty();
   ProcessStdio stdio;
-  absl::Status status =
-      config_.terminal ? OpenConsole(out, &stdio) : OpenPipes(out, err, &stdio);
-  if (!status.ok()) {
-    co_await Close();
-    co_return status;
+  if (config_.terminal) {
+    AddConsole(out, &stdio);
+  } else {
+    AddPipes(out, err, &stdio);
   }
   co_return stdio;
 }
 
 Async<void> Stdio::Adopt() {
+  // The runtime has its own by now.
+  if (!monitor_->TakeStored(StoreName()).empty()) {
+    monitor_->Unstore(StoreName());
+  }
   const absl::StatusOr<SinkName> out = ParseSinkName(config_.stdout_name);
   if (!out.ok() || out->kind != SinkKind::kBinary) co_return;
   // Its program is started again, should it be gone.
@@ -213,8 +263,10 @@ Async<void> Stdio::Adopt() {
 }
 
 void Stdio::CloseContainerEnds() {
-  container_ends_.clear();
+  opened_.clear();
+  if (std::exchange(stored_, false)) monitor_->Unstore(StoreName());
   if (config_.terminal) unlink(config_.console_socket.c_str());
+  HYDRA_CRASH_POINT("io.container_ends_closed");
 }
 
 void Stdio::StartOutput() {
@@ -276,6 +328,8 @@ void Stdio::EndStreams() {
 }
 
 Async<void> Stdio::Close() {
+  // What a head before us opened, and we did not come to.
+  stored_ |= !monitor_->TakeStored(StoreName()).empty();
   CloseContainerEnds();
   EndStreams();
   if (logger_ != nullptr) {

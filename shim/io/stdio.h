@@ -49,13 +49,15 @@ class Stdio final {
   Stdio(const Stdio&) = delete;
   Stdio& operator=(const Stdio&) = delete;
 
-  // Opens all streams, ending what a head before us may have left half done
-  // under the same number. The descriptors in the result stay ours, until
-  // CloseContainerEnds(). On failure nothing is left open. InvalidArgument: a
-  // name that is none; else "failed to open …"-like, with the path.
+  // Opens all streams, or goes on with those that a head before us has opened
+  // and not come to use: a client that saw its FIFO opened and closed again
+  // would take it for the end, and what stdin's pipe holds has been read. The
+  // descriptors in the result stay ours, until CloseContainerEnds(). On failure
+  // nothing is left open. InvalidArgument: a name that is none; else "failed to
+  // open …"-like, with the path.
   Async<absl::StatusOr<ProcessStdio>> Open();
 
-  // The streams are with the monitor already.
+  // The runtime has the streams already.
   Async<void> Adopt();
 
   // To be called when the runtime has returned.
@@ -91,12 +93,22 @@ class Stdio final {
   enum Slot : uint64_t { kStdin = 0, kStdout = 1, kStderr = 2, kConsole = 3 };
 
   uint64_t Stream(Slot slot) const { return config_.process * 4 + slot; }
-  absl::Status AddInput(ProcessStdio* stdio);
-  absl::Status AddOutput(Slot slot, const OpenedSink& sink,
-                         ProcessStdio* stdio);
-  absl::Status OpenPipes(const SinkName& out, const SinkName& err,
-                         ProcessStdio* stdio);
-  absl::Status OpenConsole(const SinkName& out, ProcessStdio* stdio);
+  // All that is open, until the runtime has it, is stored with the monitor
+  // under this name: the heads after us find it there.
+  uint64_t StoreName() const { return Stream(kStdin); }
+  OpenMode Mode() const;
+  // These append to opened_ ...
+  absl::Status OpenSourceOfInput();
+  absl::Status OpenSinkOf(const SinkName& name);
+  absl::Status OpenPipe(Slot slot);
+  absl::Status OpenPipes(const SinkName& out, const SinkName& err);
+  absl::Status OpenConsole(const SinkName& out);
+  // ... and these take from it, in the same order.
+  int Take();
+  void AddInput(ProcessStdio* stdio);
+  void AddOutput(Slot slot, ProcessStdio* stdio);
+  void AddPipes(const SinkName& out, const SinkName& err, ProcessStdio* stdio);
+  void AddConsole(const SinkName& out, ProcessStdio* stdio);
   absl::StatusOr<UniqueFd> ListenForConsole() const;
   Async<absl::Status> OpenLogger(const SinkName& name);
   void EndStreams();
@@ -105,7 +117,10 @@ class Stdio final {
   EventLoop* const loop_;
   MonitorClient* const monitor_;
   const Config config_;
-  std::vector<UniqueFd> container_ends_;
+  // The monitor's ends and the container's.
+  std::vector<UniqueFd> opened_;
+  size_t taken_ = 0;
+  bool stored_ = false;
   std::unique_ptr<Logger> logger_;
   Future<bool> drained_;
 };

@@ -130,6 +130,15 @@ struct Welcome {
   // Unix nanoseconds of the death of the head before; 0 if there was none, or
   // if it rested.
   int64_t previous_died_at;
+  uint32_t features;  // MonitorFeatures.
+  uint32_t reserved;
+};
+
+enum MonitorFeatures : uint32_t {
+  // A stream's source, sink or FIFO may be an O_PATH descriptor, which the
+  // monitor opens. So a FIFO has its first reader or writer on our side, which
+  // lets the client's open return, only when it is one that stays.
+  kOpensPaths = 1u << 0,
 };
 
 struct Hello {

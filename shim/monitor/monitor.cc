@@ -338,6 +338,7 @@ void Monitor::OnHello(const Message& message) {
   welcome.monitor_pid = getpid();
   welcome.generation = head_.generation();
   welcome.previous_died_at = head_.died_at();
+  welcome.features = link::kOpensPaths;
   head->Add(Type::kWelcome, 0, 0, welcome);
   operations_.Replay(head);
   processes_.Replay(head);

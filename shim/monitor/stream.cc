@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include <utility>
@@ -24,6 +25,17 @@ void SetNonBlocking(int fd) {
   if (flags >= 0 && (flags & O_NONBLOCK) == 0) {
     fcntl(fd, F_SETFL, flags | O_NONBLOCK);
   }
+}
+
+bool IsPath(int fd) {
+  const int flags = fcntl(fd, F_GETFL);
+  return flags >= 0 && (flags & O_PATH) != 0;
+}
+
+UniqueFd OpenPath(int fd, int mode) {
+  char name[32];
+  snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+  return UniqueFd(open(name, mode | O_NONBLOCK | O_CLOEXEC));
 }
 
 }  // namespace
@@ -57,6 +69,13 @@ int Streams::SetUp(Stream* stream, link::Message* message) {
     if (!wanted) return true;
     if (taken == message->fds.size()) return false;
     *to = std::move(message->fds[taken++]);
+    if (IsPath(to->get())) {
+      const int mode = to == &stream->output_sink ? O_RDWR
+                       : to == &stream->held_fifo ? O_WRONLY
+                                                  : O_RDONLY;
+      *to = OpenPath(to->get(), mode);
+      if (!to->valid()) return false;
+    }
     SetNonBlocking(to->get());
     return true;
   };

@@ -105,6 +105,47 @@ TEST_CASE("Output of 64 MiB arrives byte by byte the same",
   CHECK(state.sink_error == 0);
 }
 
+TEST_CASE("A FIFO that comes as a path is opened by the monitor",
+          "[monitor][stream]") {
+  MonitorFixture monitor;
+  auto head = monitor.AcceptReadyHead();
+  for (const char* name : {"in", "out"}) {
+    REQUIRE(mkfifo(monitor.path(name).c_str(), 0600) == 0);
+  }
+  const auto path_of = [&](const char* name) {
+    return UniqueFd(open(monitor.path(name).c_str(), O_PATH | O_CLOEXEC));
+  };
+  Pipe source = MakePipe();
+  Pipe input = MakePipe();
+  {
+    const UniqueFd out = path_of("out");
+    head->StreamAdd(1, StreamKind::kOutput, 0, {source.read.get(), out.get()});
+    const UniqueFd in = path_of("in");
+    const UniqueFd hold = path_of("in");
+    head->StreamAdd(2, StreamKind::kInput, link::kStreamHoldsFifo,
+                    {in.get(), input.write.get(), hold.get()});
+  }
+  // They wait for the other side, as a client's do.
+  std::string read_from_out(6, '\0');
+  UniqueFd out(open(monitor.path("out").c_str(), O_RDONLY | O_CLOEXEC));
+  UniqueFd in(open(monitor.path("in").c_str(), O_WRONLY | O_CLOEXEC));
+  REQUIRE(write(source.write.get(), "output", 6) == 6);
+  REQUIRE(write(in.get(), "input", 5) == 5);
+  REQUIRE(Ready(out.get(), POLLIN, kPatience));
+  CHECK(read(out.get(), read_from_out.data(), 6) == 6);
+  CHECK(read_from_out == "output");
+  REQUIRE(Ready(input.read.get(), POLLIN, kPatience));
+  // The FIFO is held: a client that goes is no end of file.
+  input.write.Reset();
+  in.Reset();
+  char buffer[8];
+  CHECK(read(input.read.get(), buffer, sizeof(buffer)) == 5);
+  CHECK_FALSE(Ready(input.read.get(), POLLIN, 50));
+  head->StreamRef(Type::kStreamCloseStdin, 2);
+  REQUIRE(Ready(input.read.get(), POLLIN, kPatience));
+  CHECK(read(input.read.get(), buffer, sizeof(buffer)) == 0);
+}
+
 TEST_CASE("A sink that nobody reads stalls its stream alone, without work",
           "[monitor][stream][idle]") {
   MonitorFixture monitor;
