@@ -31,6 +31,8 @@ void Instance::OnExit(uint64_t number, ProcessExit exit) {
   // Told to a head before us, which died between saving and forgetting; or of
   // a process that was deleted.
   if (process == nullptr || process->exited_at() != 0) {
+    // Nor may it have come to this.
+    if (process != nullptr) EndTerminal(*process);
     if (process == nullptr || !process->exit_pending()) {
       monitor_->ForgetProcess(number);
     } else {
