@@ -92,6 +92,8 @@ Result BareShim::RunShim(const std::vector<std::string>& arguments,
                                  "GRPC_ADDRESS=" + engine_->socket(),
                                  "NAMESPACE=" + engine_->ns(),
                                  "MAX_SHIM_VERSION=2"};
+  options.session.environment.insert(options.session.environment.end(),
+                                     environment_.begin(), environment_.end());
   return Run(argv, options);
 }
 

@@ -30,6 +30,10 @@ class BareShim final {
   // For changes before Start; to be written with WriteSpec.
   nlohmann::json& spec() { return spec_; }
   void WriteSpec() const;
+  // "NAME=value", for the shim and the processes that it starts; before Start.
+  void AddEnvironment(const std::string& variable) {
+    environment_.push_back(variable);
+  }
 
   // `SHIM start` with `input` on standard input; the address, when it exits
   // with 0, becomes socket().
@@ -55,6 +59,7 @@ class BareShim final {
   std::string id_;
   std::string bundle_;
   std::string socket_;
+  std::vector<std::string> environment_;
   nlohmann::json spec_;
   // Held open as containerd does.
   UniqueFd log_;

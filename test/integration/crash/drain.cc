@@ -1,0 +1,57 @@
+#include "test/integration/crash/drain.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shim/base/unique_fd.h"
+
+namespace hydra::testing {
+
+Drain::Drain(const std::string& path) : path_(path) {
+  (void)mkfifo(path.c_str(), 0700);  // It may be there.
+  thread_ = std::thread([this] { Run(); });
+}
+
+Drain::~Drain() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    cancelled_ = true;
+  }
+  // A writer for a moment ends an open that waits for one. What blocks in read
+  // has a writer that a broken test has left: the leftovers are killed only
+  // later, so the FIFO is fed until the thread has seen it.
+  const UniqueFd writer(open(path_.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  if (writer.valid() && write(writer.get(), "\n", 1) < 0) {
+    // Full: the thread has something to read.
+  }
+  thread_.join();
+}
+
+void Drain::Run() {
+  const UniqueFd fd(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+  char buffer[4096];
+  while (true) {
+    const ssize_t n = read(fd.get(), buffer, sizeof(buffer));
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (n > 0) data_.append(buffer, static_cast<size_t>(n));
+    ended_ = n <= 0 || cancelled_;
+    changed_.notify_all();
+    if (ended_) return;
+  }
+}
+
+bool Drain::ReadUntil(const std::string& text, Milliseconds limit) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  const auto found = [&] { return data_.find(text) != std::string::npos; };
+  changed_.wait_for(lock, limit, [&] { return ended_ || found(); });
+  return found();
+}
+
+std::optional<std::string> Drain::ReadToEnd(Milliseconds limit) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  if (!changed_.wait_for(lock, limit, [&] { return ended_; })) return {};
+  return data_;
+}
+
+}  // namespace hydra::testing
