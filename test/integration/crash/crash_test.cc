@@ -393,34 +393,55 @@ TEST_CASE_METHOD(CrashTest, "A head killed anywhere: a logger and a pause",
           });
 }
 
-TEST_CASE_METHOD(CrashTest, "A head killed anywhere: what fails", "[crash]") {
+// What runc says of a program that is not there.
+constexpr char kNotThere[] =
+    "unable to start container process: exec: \"/bin/is-not-there\": stat "
+    "/bin/is-not-there: no such file or directory";
+
+TEST_CASE_METHOD(CrashTest, "A head killed anywhere: a Create that fails",
+                 "[crash]") {
   Scenario scenario;
-  scenario.shell = "exec sleep 1000";
   scenario.steps = [this](Life& life) {
     life.CreateNothing(rootfs());
     life.State();
-    life.Create(rootfs());
+  };
+  TryEach(scenario,
+          {
+              "shim: 0",
+              std::string("create: code 2 OCI runtime create failed: runc "
+                          "create failed: ") +
+                  kNotThere,
+              "state: code 5 container not created: not found",
+              "shutdown: ok",
+              "leftovers: none",
+              "files: address config.json log log.json options.json rootfs "
+              "runtime",
+              "events:",
+          });
+}
+
+TEST_CASE_METHOD(CrashTest, "A head killed anywhere: what never ran",
+                 "[crash]") {
+  Scenario scenario;
+  scenario.shell = "exec sleep 1000";
+  scenario.before = [this](Life& life) { life.Create(rootfs()); };
+  scenario.steps = [](Life& life) {
     life.ExecNothing("e");
     life.Start("e");
     life.State("e");
     life.Delete("e");
     life.Exec("f", "exit 0");
-    // Never started, neither of them.
     life.Delete("f");
     life.Delete();
   };
-  const std::string reason =
-      "unable to start container process: exec: \"/bin/is-not-there\": stat "
-      "/bin/is-not-there: no such file or directory";
   TryEach(scenario,
           {
               "shim: 0",
-              "create: code 2 OCI runtime create failed: runc create failed: " +
-                  reason,
-              "state: code 5 container not created: not found",
               "create: ok",
               "exec e: ok",
-              "start e: code 2 OCI runtime exec failed: exec failed: " + reason,
+              std::string(
+                  "start e: code 2 OCI runtime exec failed: exec failed: ") +
+                  kNotThere,
               "state e: ok CREATED status 0",
               "delete e: ok status 0",
               "exec f: ok",

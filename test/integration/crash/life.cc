@@ -344,6 +344,7 @@ void Life::Delete(const std::string& exec) {
   const auto deleted = task_->Delete(shim_.id(), exec);
   SayReply("delete", exec, deleted.code, deleted.message);
   if (!deleted.ok()) return;
+  if (exec.empty()) deleted_ = true;
   story_.back() += " status " + std::to_string(deleted.value.exit_status());
   if (deleted.value.pid() != streams.pid) Say("delete: another pid");
   if (!streams.exited_at.empty() &&
@@ -403,7 +404,9 @@ void Life::Aftermath() {
   if (leftovers.empty()) Say("leftovers: none");
   for (const std::string& line : leftovers) Say("left behind: " + line);
   Say("files:" + BundleFiles());
-  (void)events_->WaitFor("/tasks/delete", shim_.id(), kAnswerLimit);
+  if (deleted_) {
+    (void)events_->WaitFor("/tasks/delete", shim_.id(), kAnswerLimit);
+  }
   Say("events:" + EventsTold());
 }
 

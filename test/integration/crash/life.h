@@ -121,6 +121,7 @@ class Life final {
   std::unique_ptr<TtrpcClient> client_;
   std::unique_ptr<TaskClient> task_;
   std::map<std::string, Streams> streams_;
+  bool deleted_ = false;
   std::vector<std::string> story_;
 };
 
