@@ -494,7 +494,11 @@ Async<void> TaskService::FinishOrphans(
         const auto pid = co_await monitor->Spawn(create, SpawnRequest());
         if (pid.ok()) co_await monitor->WaitExit(create);
       }
-      co_await UndoCreate(instance_.live(init), token);
+      // The streams that its head has opened are to be closed, a logger ended.
+      const auto live = instance_.live(init);
+      live->stdio = instance_.MakeStdio(init);
+      co_await live->stdio->Adopt();
+      co_await UndoCreate(live, token);
       (void)instance_.Save();  // Logged there.
       monitor->ForgetToken(token);
       co_return;

@@ -79,6 +79,7 @@ class FakeMonitor final {
   // By process; what the head has forgotten is not there.
   const std::map<uint64_t, int>& claims() const { return claims_; }
   const std::set<uint64_t>& streams() const { return streams_; }
+  bool stores_anything() const { return !stored_.empty(); }
   bool KnowsToken(uint64_t token) const;
   bool quit() const { return quit_; }
 

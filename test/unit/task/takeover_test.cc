@@ -76,9 +76,12 @@ TEST_CASE_METHOD(HeadFixture, "A half-done Create that failed says why") {
 TEST_CASE_METHOD(HeadFixture, "A Create given up by its caller is undone") {
   runtime_["create"] = GoesOn;
   StartHead();
-  const uint64_t create = Send("Create", CreateRequest());
+  auto request = CreateRequest();
+  request.set_stdout("file://" + bundle() + "/output");
+  const uint64_t create = Send("Create", request);
   REQUIRE(
       RunUntil(head_->loop.get(), [&] { return fake_.spawns().size() == 1; }));
+  CHECK(fake_.streams().size() == 2);
   KillHead();
   fake_.DropRequest(create);
   fake_.EndSpawn({create, 1}, 0);
@@ -86,6 +89,8 @@ TEST_CASE_METHOD(HeadFixture, "A Create given up by its caller is undone") {
   Settle();
   CHECK_FALSE(SavedRecord().has_container());
   CHECK(Events().empty());
+  CHECK(fake_.streams().empty());
+  CHECK_FALSE(fake_.stores_anything());
   runtime_.clear();
   CHECK(Create().ok());
 }
