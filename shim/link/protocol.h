@@ -90,9 +90,11 @@ enum class Type : uint16_t {
   kExit = 7,             // Body: Exit.
   kProcess = 8,          // Only in a replay. Body: Process.
   kStream = 9,           // Body: StreamState. Sent when a stream ends, and
-                         // for each known stream in a replay.
+                         // for each known stream in a replay and as answer to
+                         // kStreamsAsk.
   kStored = 10,          // Only in a replay. token: the name. Descriptors.
   kListenerClosed = 11,  // Answers kCloseListener.
+  kStreamsTold = 14,     // Answers kStreamsAsk: kStream has been sent for each.
 
   // ---- head to monitor ----
   kHello = 64,             // First message of every head. Body: Hello.
@@ -114,6 +116,8 @@ enum class Type : uint16_t {
                            // monitor holds of a stdin FIFO (CloseIO).
   kStreamResize = 75,      // Body: StreamResize.
   kStreamStart = 80,       // Body: StreamRef. Ends kStreamHeld.
+  kStreamsAsk = 86,        // How do the streams stand? Answered by kStream for
+                           // each, then kStreamsTold.
   kStore = 76,             // token: a name. Keep the descriptors for the next
                            // head; a name that is known keeps what it has.
   kUnstore = 77,           // token: close what is kept under the name.
@@ -262,10 +266,21 @@ enum StreamFlags : uint32_t {
   kStreamHeld = 1u << 4,
 };
 
+// What happens when a spool is full: see monitor/output.h.
+enum class SpoolPolicy : uint32_t {
+  kBlock = 0,       // The container waits.
+  kDropOldest = 1,  // What was spooled first is lost, and counted.
+};
+
+// Tail: the directory for the spool of an output or a console, which need not
+// be there yet.
 struct StreamAdd {
-  uint64_t stream;  // The head's number; a known one is ignored.
-  uint32_t kind;    // StreamKind.
-  uint32_t flags;   // StreamFlags.
+  uint64_t stream;           // The head's number; a known one is ignored.
+  uint32_t kind;             // StreamKind.
+  uint32_t flags;            // StreamFlags.
+  uint64_t spool_max_bytes;  // 0: no spool; the container waits for the sink.
+  uint32_t spool_policy;     // SpoolPolicy.
+  uint32_t spool_stall_ms;   // How long the sink may take nothing before that.
 };
 
 struct StreamRef {
@@ -286,11 +301,16 @@ struct StreamResize {
 struct StreamState {
   uint64_t stream;
   uint32_t kind;
-  uint32_t ended;        // 1: end of file, or nothing more to copy.
-  uint64_t bytes;        // Copied to the sink (a console: output).
-  uint64_t lost_bytes;   // Read and not taken by the sink.
-  int32_t sink_error;    // errno of the sink's last failure, or 0.
-  uint32_t has_console;  // A console: the master has come.
+  uint32_t ended;           // 1: end of file, or nothing more to copy.
+  uint64_t bytes;           // Copied to the sink (a console: output).
+  uint64_t lost_bytes;      // Read and not taken by the sink, or dropped.
+  int32_t sink_error;       // errno of the sink's last failure, or 0.
+  uint32_t has_console;     // A console: the master has come.
+  uint64_t spooled_bytes;   // Ever written to the spool.
+  uint64_t replayed_bytes;  // Of these: taken by the sink.
+  uint64_t spool_size;      // Of these: in the spool now.
+  int32_t spool_error;      // errno of the spool's last failure, or 0.
+  uint32_t is_spooling;     // 1: all output goes through the spool now.
 };
 
 }  // namespace hydra::link

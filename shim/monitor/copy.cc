@@ -99,20 +99,24 @@ void Copy::WidenPipes() {
   }
 }
 
+ssize_t Copy::ReadSource(int source, bool is_console, char* buffer,
+                         size_t size) {
+  ssize_t n;
+  do {
+    n = read(source, buffer, size);
+  } while (n < 0 && errno == EINTR);
+  if (n >= 0) return n;
+  // No slave of the terminal is open now; the next one may come.
+  return errno == EAGAIN || (errno == EIO && is_console) ? -EAGAIN : 0;
+}
+
 Copy::Step Copy::ReadOnce(size_t* budget) {
   static char buffer[kReadSize];
   const size_t size = options_.sink_is_file ? kFileWriteSize : sizeof(buffer);
-  const ssize_t n = read(source_, buffer, size);
+  const ssize_t n =
+      ReadSource(source_, options_.source_is_console, buffer, size);
   if (n == 0) return Step::kSourceEnd;
-  if (n < 0) {
-    if (errno == EINTR) return Step::kDone;
-    if (errno == EAGAIN) {
-      return source_unwatchable_ ? Step::kSourceEnd : Step::kNoData;
-    }
-    // No slave of the terminal is open now; the next one may come.
-    if (errno == EIO && options_.source_is_console) return Step::kNoData;
-    return Step::kSourceEnd;
-  }
+  if (n < 0) return source_unwatchable_ ? Step::kSourceEnd : Step::kNoData;
   const auto count = static_cast<size_t>(n);
   *budget -= std::min(*budget, count);
   return Write(std::string_view(buffer, count));

@@ -11,10 +11,13 @@
 #ifndef HYDRA_MONITOR_COPY_H_
 #define HYDRA_MONITOR_COPY_H_
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "shim/base/unique_fd.h"
 #include "shim/monitor/poller.h"
@@ -51,11 +54,23 @@ class Copy {
   // For a source that comes after Start: a console master.
   void SetSource(int source) { source_ = source; }
 
+  int source() const { return source_; }
+  int sink() const { return sink_; }
+  const Options& options() const { return options_; }
+
+  // read(2) of a source: the count, 0 at its end, which any error is, or
+  // -EAGAIN if there is nothing now.
+  static ssize_t ReadSource(int source, bool is_console, char* buffer,
+                            size_t size);
+
   // Copies what there is, at most kTurn bytes.
   Result Run();
 
   // Unregisters what is watched.
   void Stop();
+
+  // What has been read and not written; it is the caller's from then on.
+  std::string TakePending() { return std::exchange(pending_, {}); }
 
   // What the last Run waits for: false with kWaiting means the sink.
   bool waits_for_source() const { return waits_for_source_; }

@@ -112,7 +112,7 @@ void Monitor::Run() {
 
 int Monitor::TimeoutMs() const {
   if (link_has_more_ || reap_again_ || streams_.has_more()) return 0;
-  int64_t due = std::min(streams_.retry_at(), server_.resume_at());
+  int64_t due = std::min(streams_.due_at(), server_.resume_at());
   due = std::min(due, quit_at_ == kNever ? head_.next_start() : quit_at_);
   if (due == kNever) return -1;
   const int64_t wait = due - MonotonicNow();
@@ -140,7 +140,7 @@ void Monitor::Turn() {
 void Monitor::RunDue() {
   const int64_t now = MonotonicNow();
   if (quit_at_ == kNever && now >= head_.next_start()) head_.Start();
-  if (now >= streams_.retry_at()) streams_.Retry();
+  if (now >= streams_.due_at()) streams_.RunDue(now);
   if (now >= server_.resume_at()) server_.Resume();
 }
 
@@ -314,6 +314,10 @@ void Monitor::OnStreamMessage(Message message) {
     case Type::kStreamCloseStdin:
       streams_.CloseStdin(stream);
       break;
+    case Type::kStreamsAsk:
+      streams_.Replay(head_.output());
+      head_.output()->Add(Type::kStreamsTold);
+      break;
     case Type::kStreamResize:
       streams_.Resize(message.Body<link::StreamResize>());
       break;
@@ -389,6 +393,7 @@ void Monitor::LogState() const {
           store_.size());
   LogInfo("processes %zu, unclaimed exits %zu, streams %zu", processes_.size(),
           processes_.unclaimed(), streams_.size());
+  streams_.LogState();
 }
 
 }  // namespace hydra::monitor

@@ -38,6 +38,8 @@ UniqueFd OpenPath(int fd, int mode) {
   return UniqueFd(open(name, mode | O_NONBLOCK | O_CLOEXEC));
 }
 
+unsigned long long Printable(uint64_t number) { return number; }
+
 }  // namespace
 
 Streams::Stream* Streams::FindByNumber(uint64_t number) {
@@ -56,14 +58,15 @@ void Streams::Add(link::Message message) {
   stream.kind = static_cast<StreamKind>(body.kind);
   stream.setup_error = SetUp(&stream, &message);
   if (stream.setup_error != 0) {
-    LogError("stream %llu: %s", static_cast<unsigned long long>(body.stream),
+    LogError("stream %llu: %s", Printable(body.stream),
              ErrorName(stream.setup_error));
     End(&stream);
   }
 }
 
 int Streams::SetUp(Stream* stream, link::Message* message) {
-  const uint32_t flags = message->Body<link::StreamAdd>().flags;
+  const auto body = message->Body<link::StreamAdd>();
+  const uint32_t flags = body.flags;
   size_t taken = 0;
   auto take = [&](bool wanted, UniqueFd* to) {
     if (!wanted) return true;
@@ -82,6 +85,11 @@ int Streams::SetUp(Stream* stream, link::Message* message) {
   const bool holds_fifo = (flags & link::kStreamHoldsFifo) != 0;
   Copy::Options options;
   options.sink_is_file = (flags & link::kStreamSinkIsFile) != 0;
+  Output::SpoolOptions spool;
+  spool.directory = message->tail();
+  spool.max_bytes = body.spool_max_bytes;
+  spool.policy = static_cast<link::SpoolPolicy>(body.spool_policy);
+  spool.stall_time = int64_t{body.spool_stall_ms} * kMillisecond;
   switch (stream->kind) {
     case StreamKind::kOutput:
       if (!take(true, &stream->output_source) ||
@@ -90,7 +98,8 @@ int Streams::SetUp(Stream* stream, link::Message* message) {
       }
       stream->output.Start(poller_, {EventKind::kStreamOutput, stream->serial},
                            stream->output_source.get(),
-                           stream->output_sink.get(), options);
+                           stream->output_sink.get(), options,
+                           std::move(spool));
       stream->held = (flags & link::kStreamHeld) != 0;
       RunOutput(stream);
       return 0;
@@ -118,7 +127,8 @@ int Streams::SetUp(Stream* stream, link::Message* message) {
       options.source_is_console = true;
       // The master comes later: SetUpConsole fills it in.
       stream->output.Start(poller_, {EventKind::kStreamOutput, stream->serial},
-                           -1, stream->output_sink.get(), options);
+                           -1, stream->output_sink.get(), options,
+                           std::move(spool));
       return stream->receiver.Start(poller_,
                                     {EventKind::kConsoleSetup, stream->serial},
                                     std::move(listener));
@@ -196,8 +206,9 @@ void Streams::RunOutput(Stream* stream) {
   if (is_console && !stream->master.valid()) return;
   const Copy::Result result = stream->output.Run();
   RunLater(stream, result);
+  stall_at_ = std::min(stall_at_, stream->output.stall_at());
   const bool drained = stream->finishing && result == Copy::Result::kWaiting &&
-                       stream->output.waits_for_source();
+                       stream->output.is_drained();
   if (result == Copy::Result::kSourceEnd || drained) End(stream);
 }
 
@@ -250,6 +261,11 @@ void Streams::End(Stream* stream) {
 void Streams::Close(uint64_t number) {
   Stream* stream = FindByNumber(number);
   if (stream == nullptr) return;
+  const uint64_t unread = StateOf(*stream).spool_size;
+  if (unread > 0) {
+    LogWarning("stream %llu: %llu bytes of its spool were never read",
+               Printable(number), Printable(unread));
+  }
   // What the head ends itself it need not be told of.
   Release(stream);
   streams_.erase(stream->serial);
@@ -308,28 +324,56 @@ void Streams::RunMore() {
   }
 }
 
-void Streams::Retry() {
-  retry_at_ = kNever;
-  for (auto& [serial, stream] : streams_) Queue(&stream);
+void Streams::RunDue(int64_t now) {
+  if (now >= retry_at_) {
+    retry_at_ = kNever;
+    for (auto& [serial, stream] : streams_) Queue(&stream);
+  }
+  if (now < stall_at_) return;
+  stall_at_ = kNever;
+  for (auto& [serial, stream] : streams_) {
+    if (now >= stream.output.stall_at()) RunOutput(&stream);
+    stall_at_ = std::min(stall_at_, stream.output.stall_at());
+  }
 }
 
-void Streams::Tell(const Stream& stream, link::Writer* head) const {
-  const Copy& copy =
-      stream.kind == StreamKind::kInput ? stream.input : stream.output;
+link::StreamState Streams::StateOf(const Stream& stream) {
   link::StreamState state = {};
   state.stream = stream.number;
   state.kind = static_cast<uint32_t>(stream.kind);
   state.ended = stream.ended ? 1 : 0;
-  state.bytes = copy.bytes();
-  state.lost_bytes = copy.lost_bytes();
-  state.sink_error =
-      stream.setup_error != 0 ? stream.setup_error : copy.sink_error();
   state.has_console = stream.had_master ? 1 : 0;
-  head->Add(link::Type::kStream, 0, 0, state);
+  if (stream.kind == StreamKind::kInput) {
+    state.bytes = stream.input.bytes();
+    state.lost_bytes = stream.input.lost_bytes();
+    state.sink_error = stream.input.sink_error();
+  } else {
+    stream.output.Describe(&state);
+  }
+  if (stream.setup_error != 0) state.sink_error = stream.setup_error;
+  return state;
+}
+
+void Streams::Tell(const Stream& stream, link::Writer* head) const {
+  head->Add(link::Type::kStream, 0, 0, StateOf(stream));
 }
 
 void Streams::Replay(link::Writer* head) const {
   for (const auto& [serial, stream] : streams_) Tell(stream, head);
+}
+
+void Streams::LogState() const {
+  for (const auto& [serial, stream] : streams_) {
+    const link::StreamState state = StateOf(stream);
+    LogInfo(
+        "stream %llu: %llu bytes, %llu lost; spooled %llu, replayed %llu, in "
+        "the spool %llu%s%s",
+        Printable(state.stream), Printable(state.bytes),
+        Printable(state.lost_bytes), Printable(state.spooled_bytes),
+        Printable(state.replayed_bytes), Printable(state.spool_size),
+        state.spool_error != 0 ? ", spool: " : "",
+        state.spool_error != 0 ? ErrorName(state.spool_error) : "");
+  }
 }
 
 }  // namespace hydra::monitor

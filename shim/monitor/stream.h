@@ -8,6 +8,7 @@
 #ifndef HYDRA_MONITOR_STREAM_H_
 #define HYDRA_MONITOR_STREAM_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -20,6 +21,7 @@
 #include "shim/monitor/console.h"
 #include "shim/monitor/copy.h"
 #include "shim/monitor/head_process.h"
+#include "shim/monitor/output.h"
 #include "shim/monitor/poller.h"
 
 namespace hydra::monitor {
@@ -47,12 +49,14 @@ class Streams {
   // of the loop, which must not wait while has_more().
   void RunMore();
   bool has_more() const { return !more_.empty(); }
-  // When to run again what epoll had no room for; kNever if nothing.
-  int64_t retry_at() const { return retry_at_; }
-  void Retry();
+  // When RunDue is due; kNever if nothing is.
+  int64_t due_at() const { return std::min(retry_at_, stall_at_); }
+  // Runs again what epoll had no room for, and what a sink has stalled.
+  void RunDue(int64_t now);
 
   // Everything known, for a new head.
   void Replay(link::Writer* head) const;
+  void LogState() const;
 
   size_t size() const { return streams_.size(); }
 
@@ -71,7 +75,7 @@ class Streams {
     // kInput: the same, of the other direction. kConsole: source to master.
     UniqueFd output_source;
     UniqueFd output_sink;
-    Copy output;
+    Output output;
     UniqueFd input_source;
     UniqueFd input_sink;
     UniqueFd held_fifo;
@@ -95,6 +99,7 @@ class Streams {
   void End(Stream* stream);
   // Closes all it has.
   void Release(Stream* stream);
+  static link::StreamState StateOf(const Stream& stream);
   void Tell(const Stream& stream, link::Writer* head) const;
   void RunLater(Stream* stream, Copy::Result result);
   void Queue(Stream* stream);
@@ -105,6 +110,7 @@ class Streams {
   uint64_t next_serial_ = 1;
   std::vector<uint64_t> more_;
   int64_t retry_at_ = kNever;
+  int64_t stall_at_ = kNever;  // Not after the first of the streams'.
 };
 
 }  // namespace hydra::monitor

@@ -45,35 +45,6 @@ struct Pty {
   std::string slave;
 };
 
-UniqueFd ConnectTo(const std::string& path) {
-  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  strcpy(address.sun_path, path.c_str());
-  REQUIRE(connect(fd.get(), reinterpret_cast<sockaddr*>(&address),
-                  sizeof(address)) == 0);
-  return fd;
-}
-
-void SendFds(int connection, const std::vector<int>& fds) {
-  char name[] = "/dev/ptmx";
-  iovec iov = {name, sizeof(name) - 1};
-  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 4)] = {};
-  msghdr message = {};
-  message.msg_iov = &iov;
-  message.msg_iovlen = 1;
-  if (!fds.empty()) {
-    message.msg_control = control;
-    message.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
-    cmsghdr* c = CMSG_FIRSTHDR(&message);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
-    memcpy(CMSG_DATA(c), fds.data(), sizeof(int) * fds.size());
-  }
-  REQUIRE(sendmsg(connection, &message, MSG_NOSIGNAL) > 0);
-}
-
 struct ConsoleFixture : MonitorFixture {
   ConsoleFixture() : head(AcceptReadyHead()) {
     listener.Reset(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));

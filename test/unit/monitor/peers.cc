@@ -71,6 +71,35 @@ Pipe MakePipe() {
   return {UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
+UniqueFd ConnectTo(const std::string& path) {
+  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  strcpy(address.sun_path, path.c_str());
+  REQUIRE(connect(fd.get(), reinterpret_cast<sockaddr*>(&address),
+                  sizeof(address)) == 0);
+  return fd;
+}
+
+void SendFds(int connection, const std::vector<int>& fds) {
+  char name[] = "/dev/ptmx";
+  iovec iov = {name, sizeof(name) - 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int) * 4)] = {};
+  msghdr message = {};
+  message.msg_iov = &iov;
+  message.msg_iovlen = 1;
+  if (!fds.empty()) {
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(sizeof(int) * fds.size());
+    cmsghdr* c = CMSG_FIRSTHDR(&message);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof(int) * fds.size());
+    memcpy(CMSG_DATA(c), fds.data(), sizeof(int) * fds.size());
+  }
+  REQUIRE(sendmsg(connection, &message, MSG_NOSIGNAL) > 0);
+}
+
 Message FakeHead::Next() {
   Message message;
   if (is_ready && !replayed.empty()) {
@@ -190,8 +219,11 @@ void FakeHead::Claim(uint64_t process, pid_t process_pid) {
 
 void FakeHead::StreamAdd(uint64_t stream, link::StreamKind kind, uint32_t flags,
                          const std::vector<int>& fds) {
-  Send(Type::kStreamAdd, 0, 0,
-       link::StreamAdd{stream, static_cast<uint32_t>(kind), flags}, {}, fds);
+  link::StreamAdd body = {};
+  body.stream = stream;
+  body.kind = static_cast<uint32_t>(kind);
+  body.flags = flags;
+  Send(Type::kStreamAdd, 0, 0, body, {}, fds);
 }
 
 void FakeHead::StreamRef(Type type, uint64_t stream) {

@@ -35,6 +35,10 @@ struct Pipe {
   UniqueFd write;
 };
 Pipe MakePipe();
+// Connects to a unix socket.
+UniqueFd ConnectTo(const std::string& path);
+// Sends a message with these descriptors, as a runtime does with a console.
+void SendFds(int connection, const std::vector<int>& fds);
 
 // A head whose link the test holds.
 class FakeHead {
