@@ -203,6 +203,7 @@ absl::StatusOr<Instance::Config> ConfigOf(const Flags& flags) {
   name.container_namespace = flags.container_namespace;
   name.id = flags.id;
   HYDRA_ASSIGN_OR_RETURN(config.paths, PathsOf(name));
+  HYDRA_ASSIGN_OR_RETURN(config.state_directory, StateDirectory());
   const char* events = getenv("TTRPC_ADDRESS");
   if (events != nullptr && !flags.address.empty()) {
     config.engine_ttrpc_address = events;

@@ -32,6 +32,7 @@ engine_init() {
   engine_state=$engine_dir/state
   engine_log=$engine_dir/containerd.log
   export HYDRA_RUN_DIR=$engine_dir/hydra
+  export HYDRA_STATE_DIR=$engine_dir/hydra-state
   mkdir -p "$engine_dir"
   # CRI wants a network configuration, opt wants a place in /opt, and neither
   # is used here.

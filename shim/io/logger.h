@@ -3,9 +3,10 @@
 //
 // Its contract is containerd's: descriptor 3 is stdout, 4 is stderr, 5 is
 // written to or closed when it is ready; the environment is CONTAINER_ID and
-// CONTAINER_NAMESPACE and nothing else. The container writes straight into the
-// pipes. The monitor holds both ends, so that what a logger that died had not
-// read yet is there for the next, and a head that takes over finds them.
+// CONTAINER_NAMESPACE and nothing else. The monitor copies into the pipes what
+// the container writes, as into an engine's FIFO. It holds both ends, so that
+// what a logger that died had not read yet is there for the next, and a head
+// that takes over finds them.
 //
 // Loop thread only.
 
@@ -46,7 +47,7 @@ class Logger final {
   // ready in time.
   Async<absl::Status> Open();
 
-  // The write ends, for the container.
+  // The write ends, for what the container writes.
   int stdout_fd() const { return fds_.empty() ? -1 : fds_[1].get(); }
   int stderr_fd() const { return fds_.empty() ? -1 : fds_[3].get(); }
 

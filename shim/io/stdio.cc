@@ -16,6 +16,8 @@
 namespace hydra {
 namespace {
 
+constexpr std::chrono::seconds kAnswerLimit{1};
+
 struct Pipe {
   UniqueFd read;
   UniqueFd write;
@@ -97,7 +99,10 @@ absl::Status Stdio::OpenPipes(const SinkName& out, const SinkName& err) {
     HYDRA_RETURN_IF_ERROR(OpenSourceOfInput());
     HYDRA_RETURN_IF_ERROR(OpenPipe(kStdin));
   }
-  if (out.kind == SinkKind::kBinary) return absl::OkStatus();
+  if (out.kind == SinkKind::kBinary) {
+    HYDRA_RETURN_IF_ERROR(OpenPipe(kStdout));
+    return OpenPipe(kStderr);
+  }
   if (out.kind != SinkKind::kNone) {
     HYDRA_RETURN_IF_ERROR(OpenSinkOf(out));
     HYDRA_RETURN_IF_ERROR(OpenPipe(kStdout));
@@ -122,13 +127,12 @@ void Stdio::AddInput(ProcessStdio* stdio) {
   stdio->fds.emplace_back(STDIN_FILENO, Take());
 }
 
-void Stdio::AddOutput(Slot slot, ProcessStdio* stdio) {
-  const int sink = Take();
+void Stdio::AddOutput(Slot slot, int sink, ProcessStdio* stdio) {
   const int source = Take();
   monitor_->AddStream(
       Stream(slot), link::StreamKind::kOutput,
       link::kStreamHeld | (IsFifo(sink) ? 0u : link::kStreamSinkIsFile),
-      {source, sink});
+      {source, sink}, config_.spool);
   stdio->fds.emplace_back(static_cast<int>(slot), Take());
 }
 
@@ -136,12 +140,12 @@ void Stdio::AddPipes(const SinkName& out, const SinkName& err,
                      ProcessStdio* stdio) {
   if (!config_.stdin_name.empty()) AddInput(stdio);
   if (out.kind == SinkKind::kBinary) {
-    stdio->fds.emplace_back(STDOUT_FILENO, logger_->stdout_fd());
-    stdio->fds.emplace_back(STDERR_FILENO, logger_->stderr_fd());
+    AddOutput(kStdout, logger_->stdout_fd(), stdio);
+    AddOutput(kStderr, logger_->stderr_fd(), stdio);
     return;
   }
-  if (out.kind != SinkKind::kNone) AddOutput(kStdout, stdio);
-  if (err.kind != SinkKind::kNone) AddOutput(kStderr, stdio);
+  if (out.kind != SinkKind::kNone) AddOutput(kStdout, Take(), stdio);
+  if (err.kind != SinkKind::kNone) AddOutput(kStderr, Take(), stdio);
 }
 
 absl::StatusOr<UniqueFd> Stdio::ListenForConsole() const {
@@ -192,7 +196,8 @@ void Stdio::AddConsole(const SinkName& out, ProcessStdio* stdio) {
       fds.push_back(Take());
     }
   }
-  monitor_->AddStream(Stream(kConsole), link::StreamKind::kConsole, flags, fds);
+  monitor_->AddStream(Stream(kConsole), link::StreamKind::kConsole, flags, fds,
+                      config_.spool);
   stdio->console_socket = config_.console_socket;
 }
 
@@ -305,7 +310,21 @@ void Stdio::OnStream() {
   if (Drained()) drained_.Set(true);
 }
 
-Async<bool> Stdio::Drain(std::chrono::milliseconds limit) {
+Async<uint64_t> Stdio::CountCopied() {
+  const Future<bool> told = monitor_->AskStreams();
+  // An older monitor does not answer, and tells only of the end.
+  const bool answered = co_await SetWithin(loop_, told, kAnswerLimit);
+  (void)answered;
+  uint64_t bytes = 0;
+  for (const Slot slot : {kStdout, kStderr, kConsole}) {
+    const link::StreamState* state = monitor_->FindStream(Stream(slot));
+    if (state != nullptr) bytes += state->bytes + state->lost_bytes;
+  }
+  co_return bytes;
+}
+
+Async<bool> Stdio::Drain(std::chrono::milliseconds limit,
+                         std::chrono::milliseconds longest) {
   if (Drained()) co_return true;
   for (const Slot slot : {kStdout, kStderr, kConsole}) {
     if (monitor_->FindStream(Stream(slot)) != nullptr) {
@@ -314,9 +333,15 @@ Async<bool> Stdio::Drain(std::chrono::milliseconds limit) {
   }
   drained_ = {};
   const Future<bool> drained = drained_;
-  const auto timer = SetAfter(loop_, limit, drained);
-  const bool done = co_await drained;
-  co_return done;
+  const auto give_up = EventLoop::Clock::now() + longest;
+  uint64_t copied = co_await CountCopied();
+  while (true) {
+    const bool done = co_await SetWithin(loop_, drained, limit);
+    if (done || EventLoop::Clock::now() >= give_up) co_return done;
+    const uint64_t now = co_await CountCopied();
+    if (now == copied) co_return Drained();
+    copied = now;
+  }
 }
 
 void Stdio::EndStreams() {

@@ -41,6 +41,8 @@ class Stdio final {
     // What a logger is told: the container's id, or the exec's.
     std::string logger_id;
     std::string container_namespace;
+    // For what the process writes.
+    StreamSpool spool;
     // Where the runtime can reach a console socket: short, ours alone.
     std::string console_socket;
   };
@@ -80,9 +82,10 @@ class Stdio final {
   void OnStream();
 
   // What the process has written is copied, then the streams end, though
-  // others may still hold them. False if that takes longer than `limit`,
-  // because nobody reads: the rest stays unread.
-  Async<bool> Drain(std::chrono::milliseconds limit);
+  // others may still hold them. False if nothing is read for `limit`, or some
+  // is not for `longest`: the rest stays unread.
+  Async<bool> Drain(std::chrono::milliseconds limit,
+                    std::chrono::milliseconds longest);
   // Ends all. What is not copied by then is lost.
   Async<void> Close();
 
@@ -106,13 +109,15 @@ class Stdio final {
   // ... and these take from it, in the same order.
   int Take();
   void AddInput(ProcessStdio* stdio);
-  void AddOutput(Slot slot, ProcessStdio* stdio);
+  void AddOutput(Slot slot, int sink, ProcessStdio* stdio);
   void AddPipes(const SinkName& out, const SinkName& err, ProcessStdio* stdio);
   void AddConsole(const SinkName& out, ProcessStdio* stdio);
   absl::StatusOr<UniqueFd> ListenForConsole() const;
   Async<absl::Status> OpenLogger(const SinkName& name);
   void EndStreams();
   bool Drained() const;
+  // What has been copied of the outputs, as the monitor has it now.
+  Async<uint64_t> CountCopied();
 
   EventLoop* const loop_;
   MonitorClient* const monitor_;

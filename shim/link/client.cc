@@ -158,6 +158,11 @@ void MonitorClient::Take(link::Message message) {
     case Type::kStored:
       stored_[token] = std::move(message.fds);
       break;
+    case Type::kStreamsTold:
+      if (streams_asked_.empty()) break;
+      streams_asked_.front().Set(true);
+      streams_asked_.pop_front();
+      break;
     case Type::kListenerClosed:
       listener_closed_.Set(true);
       break;
@@ -322,18 +327,22 @@ void MonitorClient::ForgetProcess(uint64_t process) {
 }
 
 void MonitorClient::AddStream(uint64_t stream, link::StreamKind kind,
-                              uint32_t flags, const std::vector<int>& fds) {
+                              uint32_t flags, const std::vector<int>& fds,
+                              const StreamSpool& spool) {
   link::StreamAdd body = {};
   body.stream = stream;
   body.kind = static_cast<uint32_t>(kind);
   body.flags = flags;
+  body.spool_max_bytes = spool.max_bytes;
+  body.spool_policy = static_cast<uint32_t>(spool.policy);
+  body.spool_stall_ms = spool.stall_ms;
   if (!streams_.contains(stream)) {
     link::StreamState state = {};
     state.stream = stream;
     state.kind = body.kind;
     streams_[stream] = state;
   }
-  writer_.Add(Type::kStreamAdd, 0, 0, body, {}, fds);
+  writer_.Add(Type::kStreamAdd, 0, 0, body, spool.directory, fds);
   Flush();
 }
 
@@ -363,6 +372,13 @@ void MonitorClient::ResizeStream(uint64_t stream, uint16_t rows,
   writer_.Add(Type::kStreamResize, 0, 0,
               link::StreamResize{stream, rows, columns, 0});
   Flush();
+}
+
+Future<bool> MonitorClient::AskStreams() {
+  const Future<bool> answered = streams_asked_.emplace_back();
+  writer_.Add(Type::kStreamsAsk);
+  Flush();
+  return answered;
 }
 
 const link::StreamState* MonitorClient::FindStream(uint64_t stream) const {

@@ -9,6 +9,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -52,6 +53,15 @@ struct SpawnRequest {
   bool adopts = false;
   // Stays with the monitor for the next head; see Operation::kept.
   int kept_fd = -1;
+};
+
+// How the monitor keeps a stream's output while nobody reads it; see
+// link::StreamAdd.
+struct StreamSpool {
+  std::string directory;
+  uint64_t max_bytes = 0;
+  link::SpoolPolicy policy = link::SpoolPolicy::kBlock;
+  uint32_t stall_ms = 0;
 };
 
 class MonitorClient final {
@@ -125,12 +135,15 @@ class MonitorClient final {
 
   // ---- streams ----
   void AddStream(uint64_t stream, link::StreamKind kind, uint32_t flags,
-                 const std::vector<int>& fds);
+                 const std::vector<int>& fds, const StreamSpool& spool = {});
   void CloseStream(uint64_t stream);
   void StartStream(uint64_t stream);
   void FinishStream(uint64_t stream);
   void CloseStreamStdin(uint64_t stream);
   void ResizeStream(uint64_t stream, uint16_t rows, uint16_t columns);
+  // Asks how the streams stand; set once FindStream() knows. A monitor of an
+  // older release does not answer.
+  Future<bool> AskStreams();
   // The last that the monitor said of a stream.
   const link::StreamState* FindStream(uint64_t stream) const;
 
@@ -188,6 +201,7 @@ class MonitorClient final {
   std::map<uint64_t, std::vector<UniqueFd>> stored_;
   uint64_t next_internal_ = link::kInternalToken | (uint64_t{1} << 32);
   Future<bool> listener_closed_;
+  std::deque<Future<bool>> streams_asked_;  // Answered in order.
 };
 
 }  // namespace hydra

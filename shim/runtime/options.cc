@@ -116,6 +116,32 @@ absl::Status SetOption(const Key& key, const toml::node& value,
   return absl::OkStatus();
 }
 
+absl::Status ReadSpoolTable(const toml::node& node, const std::string& context,
+                            std::string_view origin, RuntimeOptions* result) {
+  const toml::table* table = node.as_table();
+  if (table == nullptr) return InvalidArgument(context + ": spool is no table");
+  for (const auto& [name, value] : *table) {
+    const std::string key = "spool." + std::string(name.str());
+    if (!IsSpoolKey(name.str())) {
+      result->warnings.push_back("runtime options " + std::string(origin) +
+                                 ": unknown key " + key + ", ignoring");
+      continue;
+    }
+    std::string text;
+    if (const auto* string = value.as_string()) {
+      text = string->get();
+    } else if (const auto* number = value.as_integer()) {
+      text = std::to_string(number->get());
+    } else {
+      return InvalidArgument(context + ": " + key +
+                             " is not a string or an integer");
+    }
+    HYDRA_RETURN_IF_ERROR(
+        SetSpoolOption(name.str(), text, context + ": " + key, &result->spool));
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<RuntimeOptions> DecodeGenericOptions(const std::string& value) {
   runtimeoptions::v1::Options generic;
   if (!generic.ParseFromString(value)) {
@@ -173,6 +199,10 @@ absl::StatusOr<RuntimeOptions> ParseOptionsToml(std::string_view text,
   if (!parsed.ok()) return parsed.status();
   RuntimeOptions result;
   for (const auto& [name, value] : *parsed) {
+    if (name.str() == "spool") {
+      HYDRA_RETURN_IF_ERROR(ReadSpoolTable(value, context, origin, &result));
+      continue;
+    }
     const Key* key = FindKey(name.str());
     if (key == nullptr) {
       result.warnings.push_back("runtime options " + std::string(origin) +

@@ -8,6 +8,8 @@
 //   SystemdCgroup, NoPivotRoot, NoNewKeyring                     boolean
 //   IoUid, IoGid                                                 integer
 //
+// and a table of our own, [spool]: see spool_options.h.
+//
 // Any thread.
 
 #ifndef HYDRA_RUNTIME_OPTIONS_H_
@@ -20,11 +22,13 @@
 #include "absl/status/statusor.h"
 #include "containerd/runc/v1/options.pb.h"
 #include "google/protobuf/any.pb.h"
+#include "shim/runtime/spool_options.h"
 
 namespace hydra {
 
 struct RuntimeOptions {
   containerd::runc::v1::Options options;
+  SpoolOptions spool;
   // What was ignored, one sentence each, for the log.
   std::vector<std::string> warnings;
 };
@@ -37,7 +41,8 @@ bool IsType(std::string_view type_url, std::string_view name);
 //
 // InvalidArgument: a type that is neither of the two (named), a value that
 // does not parse, TOML that does not parse or is not ASCII (with its line), a
-// key with a value of the wrong type (named) or an id that is no uint32.
+// key with a value of the wrong type (named), an id that is no uint32, or a
+// value that is none for a key of [spool].
 // NotFound: there is no file at config_path. Unknown keys are warnings. If
 // there are both a body and a path, the body counts, as it does for CRI.
 absl::StatusOr<RuntimeOptions> DecodeOptions(const google::protobuf::Any& any);

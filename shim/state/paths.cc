@@ -128,6 +128,19 @@ absl::StatusOr<std::string> RunDirectory() {
   return user + "/hydra";
 }
 
+absl::StatusOr<std::string> StateDirectory() {
+  HYDRA_ASSIGN_OR_RETURN(std::string chosen,
+                         AbsoluteFromEnvironment("HYDRA_STATE_DIR"));
+  if (!chosen.empty()) return chosen;
+  if (geteuid() == 0) return std::string("/var/lib/hydra");
+  HYDRA_ASSIGN_OR_RETURN(std::string user,
+                         AbsoluteFromEnvironment("XDG_STATE_HOME"));
+  if (!user.empty()) return user + "/hydra";
+  HYDRA_ASSIGN_OR_RETURN(user, AbsoluteFromEnvironment("HOME"));
+  if (!user.empty()) return user + "/.local/state/hydra";
+  return FailedPrecondition("HYDRA_STATE_DIR: not set, and neither is HOME");
+}
+
 std::string EngineName(std::string_view address) {
   constexpr std::string_view kScheme = "unix://";
   if (address.substr(0, kScheme.size()) == kScheme) {

@@ -21,6 +21,9 @@
 // meet: so the engine's address is part of the path. An engine that comes back
 // or is upgraded has the same address, and finds the same place.
 //
+// Output that nobody reads is spooled below the state directory (see
+// StateDirectory()), in files that have no names: there is nothing to draw.
+//
 // Directories above the instance have mode 0711: a user who is told a path can
 // reach what its own mode lets him, and nobody can list other people's
 // containers. Runtime state is lost with /run at a reboot, as its processes
@@ -84,6 +87,12 @@ absl::Status CheckIdentifier(std::string_view what, std::string_view value);
 // $XDG_RUNTIME_DIR/hydra or /run/user/<uid>/hydra. FailedPrecondition if a
 // variable holds no absolute path.
 absl::StatusOr<std::string> RunDirectory();
+
+// Where what is too much for memory goes: $HYDRA_STATE_DIR if set, else
+// /var/lib/hydra, else, for an effective user other than root,
+// $XDG_STATE_HOME/hydra or $HOME/.local/state/hydra. Errors as above, and for
+// a user without any of these variables.
+absl::StatusOr<std::string> StateDirectory();
 
 // The directory name of an engine: "local", or 12 hex digits. The address is
 // cleaned first, so that "unix:///run/c.sock" and "/run//c.sock" are the same.

@@ -254,6 +254,11 @@ std::shared_ptr<Stdio> Instance::MakeStdio(const state::Process& process) {
   config.gid = record_.container().options().io_gid();
   config.logger_id = process.exec_id().empty() ? config_.id : process.exec_id();
   config.container_namespace = config_.container_namespace;
+  const state::Spool& spool = record_.container().spool();
+  config.spool.directory = config_.state_directory;
+  config.spool.policy = static_cast<link::SpoolPolicy>(spool.policy());
+  config.spool.max_bytes = spool.max_bytes();
+  config.spool.stall_ms = spool.stall_ms();
   config.console_socket = ConsoleSocket(config_.paths, process.number());
   return std::make_shared<Stdio>(loop_, monitor_, std::move(config));
 }

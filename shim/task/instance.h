@@ -51,6 +51,7 @@ class Instance final {
     std::string id;
     std::string container_namespace;
     InstancePaths paths;
+    std::string state_directory;       // StateDirectory()
     std::string engine_ttrpc_address;  // Empty: no engine.
   };
 

@@ -26,6 +26,8 @@ enum Step : uint32_t { kRunStep = 1, kUndoStep = 2 };
 
 // As long as containerd 2.2 and later wait for the reader of the output.
 constexpr std::chrono::seconds kDrainLimit{10};
+// A reader that is there, with much to read.
+constexpr std::chrono::seconds kLongestDrain{60};
 // `runc delete` of a created container has killed it when it returns; its exit
 // is on the way to us.
 constexpr std::chrono::seconds kExitLimit{10};
@@ -78,7 +80,15 @@ absl::StatusOr<state::Container> TaskService::NewContainer(
   for (const auto& warning : options.warnings) LogWarning(warning);
   HYDRA_ASSIGN_OR_RETURN(const Spec spec,
                          LoadSpec(request.bundle() + "/config.json"));
+  SpoolOptions spool = options.spool;
+  std::vector<std::string> warnings;
+  HYDRA_RETURN_IF_ERROR(
+      ApplySpoolAnnotations(spec.annotations, &spool, &warnings));
+  for (const auto& warning : warnings) LogWarning(warning);
   state::Container container;
+  container.mutable_spool()->set_policy(static_cast<uint32_t>(spool.policy));
+  container.mutable_spool()->set_max_bytes(spool.max_bytes);
+  container.mutable_spool()->set_stall_ms(spool.stall_ms);
   container.set_bundle(request.bundle());
   container.set_has_rootfs_mounts(request.rootfs_size() > 0);
   *container.mutable_options() = options.options;
@@ -424,7 +434,7 @@ Async<absl::Status> TaskService::EndContainer(
   const bool created =
       instance_.FindProcess("")->phase() == state::PHASE_CREATED;
   if (!created && live->stdio != nullptr) {
-    const bool drained = co_await live->stdio->Drain(kDrainLimit);
+    const bool drained = co_await live->stdio->Drain(kDrainLimit, kLongestDrain);
     if (!drained) LogError("output of the container is not read, given up");
   }
   absl::Status deleted =
@@ -463,7 +473,7 @@ TaskService::Reply<task::DeleteResponse> TaskService::DeleteExec(
   }
   HYDRA_CO_RETURN_IF_ERROR(CheckExec(exec->phase(), TaskOperation::kDelete));
   if (live->stdio != nullptr) {
-    const bool drained = co_await live->stdio->Drain(kDrainLimit);
+    const bool drained = co_await live->stdio->Drain(kDrainLimit, kLongestDrain);
     if (!drained)
       LogError("output of exec ", exec_id, " is not read, given up");
     co_await live->stdio->Close();

@@ -130,6 +130,18 @@ TEST_CASE("names that are no identifiers are refused", "[state]") {
         "namespace: must not be empty");
 }
 
+TEST_CASE("The state directory is on disk, or where the variable says",
+          "[state]") {
+  unsetenv("HYDRA_STATE_DIR");
+  if (geteuid() == 0) CHECK(StateDirectory().value() == "/var/lib/hydra");
+  const auto restore = absl::MakeCleanup([] { unsetenv("HYDRA_STATE_DIR"); });
+  setenv("HYDRA_STATE_DIR", "/tmp/x/", 1);
+  CHECK(StateDirectory().value() == "/tmp/x");
+  setenv("HYDRA_STATE_DIR", "relative", 1);
+  CHECK(absl::IsFailedPrecondition(StateDirectory().status()));
+  CHECK(Message(StateDirectory().status()).find("HYDRA_STATE_DIR") == 0);
+}
+
 TEST_CASE("HYDRA_RUN_DIR overrides the run directory", "[state]") {
   setenv("HYDRA_RUN_DIR", "/tmp/x/", 1);
   const auto restore = absl::MakeCleanup([] { unsetenv("HYDRA_RUN_DIR"); });

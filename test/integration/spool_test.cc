@@ -1,0 +1,274 @@
+// Output that nobody reads: the container goes on, and whoever comes back gets
+// every byte, in order.
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <thread>
+
+#include "test/integration/harness/files.h"
+#include "test/integration/harness/fixture.h"
+#include "test/integration/harness/leftovers.h"
+
+namespace hydra::testing {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr size_t kLine = 16;
+
+// Reads numbered lines out of a FIFO, for as long as it is open; remembers
+// where it was when it is closed, as an engine would that keeps what it reads.
+class LineReader {
+ public:
+  explicit LineReader(std::string path) : path_(std::move(path)) {
+    REQUIRE(mkfifo(path_.c_str(), 0600) == 0);
+  }
+  void Open() { fd_.Reset(open(path_.c_str(), O_RDONLY | O_NONBLOCK)); }
+  void Close() { fd_.Reset(); }
+
+  // Reads until there are `count` lines, a line that has no number, or nothing
+  // for `patience`.
+  void Read(uint64_t count, Milliseconds patience = kPatience) {
+    while (lines_ < count && last_.empty()) {
+      pollfd polled = {fd_.get(), POLLIN, 0};
+      if (poll(&polled, 1, static_cast<int>(patience.count())) <= 0) return;
+      char buffer[65536];
+      const ssize_t n = read(fd_.get(), buffer, sizeof(buffer));
+      if (n <= 0) return;
+      rest_.append(buffer, static_cast<size_t>(n));
+      TakeLines();
+    }
+  }
+
+  uint64_t lines() const { return lines_; }
+  // How many numbers were left out, in how many places; numbers only grow.
+  uint64_t missing() const { return missing_; }
+  uint64_t gaps() const { return gaps_; }
+  bool in_order() const { return in_order_; }
+  uint64_t next() const { return next_; }
+  // The line without number.
+  const std::string& last() const { return last_; }
+
+ private:
+  void TakeLines() {
+    size_t done = 0;
+    while (true) {
+      const size_t end = rest_.find('\n', done);
+      if (end == std::string::npos) break;
+      const std::string line = rest_.substr(done, end - done);
+      done = end + 1;
+      if (line.size() != kLine - 1 ||
+          line.find_first_not_of("0123456789") != std::string::npos) {
+        last_ = line;
+        break;
+      }
+      const uint64_t number = std::stoull(line);
+      in_order_ &= number >= next_;
+      if (number > next_) {
+        missing_ += number - next_;
+        ++gaps_;
+      }
+      next_ = number + 1;
+      ++lines_;
+    }
+    rest_.erase(0, done);
+  }
+
+  const std::string path_;
+  UniqueFd fd_;
+  std::string rest_;
+  std::string last_;
+  uint64_t lines_ = 0;
+  uint64_t next_ = 0;
+  uint64_t missing_ = 0;
+  uint64_t gaps_ = 0;
+  bool in_order_ = true;
+};
+
+class SpoolTest : public IntegrationTest {
+ public:
+  std::string fifo() const { return directory_ + "/lines"; }
+
+  // With its output to fifo(), which is a reader's already.
+  void StartLines(const Arguments& command,
+                  const Arguments& annotations = {}) const {
+    Arguments flags = {"--log-uri", "fifo://" + fifo()};
+    for (const std::string& annotation : annotations) {
+      flags = Join(flags, {"--annotation", annotation});
+    }
+    StartDetached("c", command, flags);
+  }
+
+  void KillHead() {
+    pid_t head = 0;
+    REQUIRE(Eventually([&] { return (head = Head()) != 0; }));
+    REQUIRE(kill(head, SIGKILL) == 0);
+    REQUIRE(Eventually([&] {
+      const pid_t next = Head();
+      return next != 0 && next != head;
+    }));
+  }
+
+ private:
+  pid_t Head() {
+    for (const ProcessInfo& process : ProcessesOf(containerd().mark())) {
+      // The monitor has "-- -namespace" in its arguments.
+      if (process.command.find("shim-hydra-v1 -namespace") !=
+          std::string::npos) {
+        return process.pid;
+      }
+    }
+    return 0;
+  }
+
+  const std::string directory_ = containerd().directory();
+};
+
+// Of the engine's absence; more than a few only by hand.
+Milliseconds TimeAway() {
+  const char* seconds = getenv("HYDRA_TEST_SECONDS_AWAY");
+  return std::chrono::seconds(seconds == nullptr ? 3 : std::stoi(seconds));
+}
+
+TEST_CASE_METHOD(SpoolTest, "An engine that was away misses no line",
+                 "[spool][engine][hydra]") {
+  LineReader reader(fifo());
+  reader.Open();
+  const auto away =
+      std::chrono::duration_cast<std::chrono::seconds>(TimeAway());
+  StartLines({"/payload/timed-lines", std::to_string(away.count() + 2)},
+             {"io.hydra.spool.max-bytes=16g"});
+  reader.Read(1000);
+  CHECK(reader.lines() >= 1000);
+  containerd().Kill();
+  reader.Close();
+  std::this_thread::sleep_for(TimeAway());
+  containerd().Start();
+  reader.Open();
+  reader.Read(UINT64_MAX);
+  CHECK(reader.in_order());
+  CHECK(reader.missing() == 0);
+  const std::vector<std::string> end = Words(reader.last());
+  REQUIRE(end.size() == 3);
+  CHECK(std::stoull(end[1]) == reader.lines());
+  // More than all pipes on the way can hold.
+  CHECK(reader.lines() * kLine > 2 << 20);
+  const int64_t longest_us = std::stoll(end[2]);
+  INFO("lines " << reader.lines() << ", longest write " << longest_us << " us");
+  CHECK(longest_us < 50'000);
+  REQUIRE(WaitForStatus("c", "STOPPED"));
+  CHECK(DeleteTask("c") == 0);
+}
+
+TEST_CASE_METHOD(SpoolTest,
+                 "What an ended container wrote waits for its reader",
+                 "[spool][engine][head][hydra]") {
+  constexpr uint64_t kBytes = 8 << 20;
+  LineReader reader(fifo());
+  // Nobody reads, and it writes more than pipes can hold; yet it ends.
+  StartLines({"/payload/numbered-lines", std::to_string(kBytes)});
+  REQUIRE(WaitForStatus("c", "STOPPED"));
+  KillHead();
+  containerd().Kill();
+  containerd().Start();
+  reader.Open();
+  // A Delete meanwhile waits until the reader has everything.
+  std::thread deleter([&] { (void)Ctr({"tasks", "rm", "c"}); });
+  reader.Read(kBytes / kLine);
+  deleter.join();
+  CHECK(reader.lines() == kBytes / kLine);
+  CHECK(reader.in_order());
+  CHECK(reader.missing() == 0);
+  CHECK(TaskStatus("c").empty());
+}
+
+TEST_CASE_METHOD(SpoolTest,
+                 "A head that dies while output is spooled loses none",
+                 "[spool][head][hydra]") {
+  LineReader reader(fifo());
+  StartLines({"/payload/timed-lines", "3"}, {"io.hydra.spool.max-bytes=4g"});
+  KillHead();
+  KillHead();
+  REQUIRE(WaitForStatus("c", "STOPPED"));
+  reader.Open();
+  reader.Read(UINT64_MAX);
+  CHECK(reader.in_order());
+  CHECK(reader.missing() == 0);
+  REQUIRE(Words(reader.last()).size() == 3);
+  CHECK(std::stoull(Words(reader.last())[1]) == reader.lines());
+  CHECK(DeleteTask("c") == 0);
+}
+
+TEST_CASE_METHOD(SpoolTest, "The oldest lines are dropped, if they are to be",
+                 "[spool][hydra]") {
+  constexpr uint64_t kBytes = 16 << 20;
+  constexpr uint64_t kBound = 1 << 20;
+  LineReader reader(fifo());
+  StartLines(
+      {"/payload/numbered-lines", std::to_string(kBytes)},
+      {"io.hydra.spool.policy=drop-oldest", "io.hydra.spool.max-bytes=1m"});
+  REQUIRE(WaitForStatus("c", "STOPPED"));
+  reader.Open();
+  std::thread deleter([&] { (void)Ctr({"tasks", "rm", "c"}); });
+  reader.Read(UINT64_MAX, Milliseconds(2'000));
+  deleter.join();
+  CHECK(reader.in_order());
+  CHECK(reader.gaps() == 1);
+  CHECK(reader.next() == kBytes / kLine);
+  CHECK(reader.lines() + reader.missing() == kBytes / kLine);
+  CHECK(reader.lines() * kLine > kBound);
+  CHECK(reader.lines() * kLine < 4 * kBound);
+}
+
+TEST_CASE_METHOD(SpoolTest, "An annotation that makes no sense is refused",
+                 "[spool][hydra]") {
+  const Result result =
+      RunContainer("c", {"/bin/true"},
+                   {"--rm", "--annotation", "io.hydra.spool.policy=maybe"});
+  CHECK(result.status != 0);
+  CAPTURE(result.err);
+  CHECK(result.err.find("annotation io.hydra.spool.policy: \"maybe\" is "
+                        "not \"block\" or \"drop-oldest\"") !=
+        std::string::npos);
+}
+
+TEST_CASE_METHOD(SpoolTest,
+                 "A logger that hangs blocks nobody and misses nothing",
+                 "[spool][logger][hydra]") {
+  constexpr uint64_t kBytes = 4 << 20;
+  // The first of its kind reads nothing; its successor copies all.
+  const std::string directory = containerd().directory();
+  const std::string logger = directory + "/logger.sh";
+  REQUIRE(WriteFile(logger, "#!/bin/sh\ncd " + directory +
+                                "\nexec 5>&-\n"
+                                "if [ ! -e first ]; then echo $$ >pid; "
+                                "mv pid first; exec sleep 1000; fi\n"
+                                "exec cat <&3 >copy\n"));
+  REQUIRE(chmod(logger.c_str(), 0755) == 0);
+  StartDetached("c", {"/payload/numbered-lines", std::to_string(kBytes)},
+                {"--log-uri", "binary://" + logger});
+  REQUIRE(WaitForStatus("c", "STOPPED"));
+  const auto pid = ReadFile(directory + "/first");
+  REQUIRE(pid.has_value());
+  REQUIRE(kill(std::stoi(*pid), SIGKILL) == 0);
+  CHECK(DeleteTask("c") == 0);
+  const std::string copy = ReadFile(directory + "/copy").value_or("");
+  REQUIRE(copy.size() == kBytes);
+  bool same = true;
+  for (uint64_t i = 0; i < kBytes / kLine; ++i) {
+    same &= std::stoull(copy.substr(i * kLine, kLine - 1)) == i;
+  }
+  CHECK(same);
+}
+
+}  // namespace
+}  // namespace hydra::testing
