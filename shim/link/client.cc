@@ -151,6 +151,8 @@ void MonitorClient::Take(link::Message message) {
       break;
     case Type::kStream: {
       const auto state = message.Body<link::StreamState>();
+      // What was told of one that we have closed meanwhile is of no interest.
+      if (synced_ && !streams_.contains(state.stream)) break;
       streams_[state.stream] = state;
       if (serving_) handlers_.on_stream(state);
       break;

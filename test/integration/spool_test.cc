@@ -191,6 +191,33 @@ TEST_CASE_METHOD(SpoolTest,
   CHECK(TaskStatus("c").empty());
 }
 
+TEST_CASE_METHOD(SpoolTest, "A client that attaches gets what nobody has read",
+                 "[spool][engine][hydra]") {
+  constexpr uint64_t kBytes = 4 << 20;
+  const std::string share = containerd().directory() + "/share";
+  std::filesystem::create_directory(share);
+  // Its FIFOs are made by a client that leaves at once.
+  StartDetached(
+      "c",
+      {"/bin/sh", "-c",
+       "/payload/numbered-lines " + std::to_string(kBytes) +
+           "; touch /share/written; read -r _; echo =end="},
+      {"--mount", "type=bind,src=" + share + ",dst=/share,options=rbind:rw"});
+  REQUIRE(
+      Eventually([&] { return std::filesystem::exists(share + "/written"); }));
+  containerd().Kill();
+  containerd().Start();
+  Session session(containerd().CtrCommand({"tasks", "attach", "c"}));
+  REQUIRE(session.ReadUntil([&] { return session.out().size() >= kBytes; }));
+  session.Write("\n");
+  CHECK(session.ReadUntil("=end=\n"));
+  for (uint64_t i = 0; i < kBytes / kLine; ++i) {
+    if (std::stoull(session.out().substr(i * kLine, kLine - 1)) == i) continue;
+    FAIL_CHECK("line " << i << " is another one");
+    break;
+  }
+}
+
 TEST_CASE_METHOD(SpoolTest,
                  "A head that dies while output is spooled loses none",
                  "[spool][head][hydra]") {

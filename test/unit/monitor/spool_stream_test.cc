@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -40,6 +41,11 @@ TEST_CASE_METHOD(SpoolStreamFixture,
   CHECK(state.replayed_bytes == 0);
   CHECK(state.spool_error == 0);
   CHECK(Eventually([this] { return IsIdle(); }));
+  REQUIRE(kill(pid(), SIGUSR1) == 0);
+  CHECK(Eventually([&] {
+    return Log().find(", in the spool " + std::to_string(state.spool_size)) !=
+           std::string::npos;
+  }));
   // No name, so nothing that could be left.
   CHECK(std::filesystem::is_empty(path("spool")));
 

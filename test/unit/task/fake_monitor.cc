@@ -49,6 +49,14 @@ std::unique_ptr<MonitorClient> FakeMonitor::Connect(EventLoop* loop) {
   return *std::move(client);
 }
 
+void FakeMonitor::TellStream(uint64_t stream) {
+  link::StreamState state = {};
+  state.ended = 1;
+  if (on_stream) state = on_stream();
+  state.stream = stream;
+  Tell(Type::kStream, 0, 0, state);
+}
+
 void FakeMonitor::Disconnect() {
   // What the head has said before it died counts.
   if (link_.valid()) OnReadable();
@@ -213,13 +221,14 @@ void FakeMonitor::Take(link::Message message) {
     case Type::kStreamClose:
       streams_.erase(message.Body<link::StreamRef>().stream);
       break;
-    case Type::kStreamFinish: {
-      link::StreamState state = {};
-      state.stream = message.Body<link::StreamRef>().stream;
-      state.ended = 1;
-      Tell(Type::kStream, 0, 0, state);
+    case Type::kStreamFinish:
+      TellStream(message.Body<link::StreamRef>().stream);
       break;
-    }
+    case Type::kStreamsAsk:
+      for (const uint64_t stream : streams_) TellStream(stream);
+      writer_.Add(Type::kStreamsTold);
+      writer_.FlushAll(link_.get());
+      break;
     case Type::kStore:
       stored_.try_emplace(token, std::move(message.fds));
       break;

@@ -55,6 +55,10 @@ class FakeMonitor final {
   std::function<SpawnResult(const Spawn&)> on_spawn;
   std::function<int(const link::Signal&)> on_signal;
 
+  // How a stream stands that the head finishes or asks for; by default it has
+  // ended.
+  std::function<link::StreamState()> on_stream;
+
   // ---- requests ----
   uint64_t SendRequest(std::string payload, link::Request info = {});
   void Cancel(uint64_t token);
@@ -100,6 +104,7 @@ class FakeMonitor final {
   void TakeSignal(const link::Message& message);
   void ForgetToken(uint64_t token);
   void Replay();
+  void TellStream(uint64_t stream);
   void TellOperation(OperationKey key, bool replay);
   template <typename T>
   void Tell(link::Type type, uint64_t token, uint32_t step, const T& body,
