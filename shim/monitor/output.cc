@@ -87,6 +87,8 @@ void Output::BeginSpooling(int64_t now) {
 void Output::EndSpooling() {
   Unwatch();
   spool_.Close();
+  pending_.clear();
+  pending_.shrink_to_fit();
   is_spooling_ = false;
   stall_at_ = kNever;
 }

@@ -196,21 +196,31 @@ TEST_CASE_METHOD(SpoolTest, "A client that attaches gets what nobody has read",
   constexpr uint64_t kBytes = 4 << 20;
   const std::string share = containerd().directory() + "/share";
   std::filesystem::create_directory(share);
-  // Its FIFOs are made by a client that leaves at once.
+  // Its FIFOs are made by a client that leaves at once, and takes along what
+  // it has read by then.
   StartDetached(
       "c",
       {"/bin/sh", "-c",
-       "/payload/numbered-lines " + std::to_string(kBytes) +
+       "until test -e /share/go; do sleep 0.05; done; "
+       "/payload/numbered-lines " +
+           std::to_string(kBytes) +
            "; touch /share/written; read -r _; echo =end="},
       {"--mount", "type=bind,src=" + share + ",dst=/share,options=rbind:rw"});
+  REQUIRE(WriteFile(share + "/go", ""));
   REQUIRE(
       Eventually([&] { return std::filesystem::exists(share + "/written"); }));
   containerd().Kill();
   containerd().Start();
   Session session(containerd().CtrCommand({"tasks", "attach", "c"}));
-  REQUIRE(session.ReadUntil([&] { return session.out().size() >= kBytes; }));
+  const bool complete =
+      session.ReadUntil([&] { return session.out().size() >= kBytes; });
+  INFO(session.out().size() << " bytes, from " << session.out().substr(0, kLine)
+                            << "; " << session.err());
+  REQUIRE(complete);
   session.Write("\n");
   CHECK(session.ReadUntil("=end=\n"));
+  // It deletes the task.
+  CHECK(session.Wait() == 0);
   for (uint64_t i = 0; i < kBytes / kLine; ++i) {
     if (std::stoull(session.out().substr(i * kLine, kLine - 1)) == i) continue;
     FAIL_CHECK("line " << i << " is another one");

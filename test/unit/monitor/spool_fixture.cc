@@ -55,11 +55,11 @@ int64_t SpoolStreamFixture::Write(std::string_view data) {
   int64_t longest = 0;
   while (!data.empty()) {
     const int64_t before = MonotonicNow();
-    REQUIRE(Ready(source_.get(), POLLOUT, kPatience));
+    if (!Ready(source_.get(), POLLOUT, kPatience)) return INT64_MAX;
     longest = std::max(longest, MonotonicNow() - before);
     const ssize_t n = write(source_.get(), data.data(), data.size());
     if (n < 0 && errno == EAGAIN) continue;
-    REQUIRE(n > 0);
+    if (n <= 0) return INT64_MAX;
     data.remove_prefix(static_cast<size_t>(n));
   }
   return longest / kMillisecond;

@@ -33,7 +33,7 @@ class SpoolStreamFixture : public MonitorFixture {
   // The container's end; non-blocking.
   UniqueFd& source() { return source_; }
   // Writes all of it, and returns the longest time in milliseconds that the
-  // pipe had no room for some of it; fails if that is kPatience.
+  // pipe had no room for some of it; INT64_MAX if it was not taken. Any thread.
   int64_t Write(std::string_view data);
   // Writes until the pipe has had no room for `ms`; how much was taken.
   size_t WriteUntilBlocked(std::string_view data, int ms);
