@@ -13,6 +13,8 @@
 //           passes the point for the OCCURRENCE-th time, counted from 1 and
 //           for each process anew. Consumed by the death: then `next` takes
 //           its place, if there is one.
+//   stop    If it is there: the process is not killed but stopped, for a test
+//           that has something to do before it kills.
 //
 // Any thread.
 

@@ -46,7 +46,8 @@ void PassCrashPoint(const std::string& name) {
   if (rename((base + "next").c_str(), (base + "arm").c_str()) != 0) {
     unlink((base + "arm").c_str());
   }
-  kill(getpid(), SIGKILL);
+  const bool stop = access((base + "stop").c_str(), F_OK) == 0;
+  kill(getpid(), stop ? SIGSTOP : SIGKILL);
 }
 
 }  // namespace hydra

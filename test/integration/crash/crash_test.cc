@@ -158,6 +158,17 @@ class CrashTest : public IntegrationTest {
     CHECK(missed_.size() * 10 <= points.size());
   }
 
+  // Points by name, in a life that has no model without them.
+  void TryOnly(const Scenario& scenario, const Points& points,
+               const Story& expected) {
+    const auto begin = std::chrono::steady_clock::now();
+    model_ = expected;
+    for (const CrashPoint& point : points) {
+      REQUIRE(Try(scenario, {point}).has_value());
+    }
+    Report(points.size(), begin);
+  }
+
   // Pairs of a point of the steps and a point that the successor passes.
   void TryPairs(const Scenario& scenario, const Story& expected) {
     const auto begin = std::chrono::steady_clock::now();
@@ -453,6 +464,55 @@ TEST_CASE_METHOD(CrashTest, "A head killed anywhere: what never ran",
               "rootfs runtime",
               "events: create exec-added[e] exec-added[f] exit=137 delete=137",
           });
+}
+
+TEST_CASE_METHOD(CrashTest, "A Create whose caller hung up is undone",
+                 "[crash]") {
+  Scenario scenario;
+  scenario.shell = "echo out; exec sleep 1000";
+  const auto hang_up = [&](bool opened) {
+    scenario.steps = [this, opened](Life& life) {
+      life.CreateAndHangUp(rootfs());
+      // They end when it is undone.
+      if (opened) life.End();
+      life.State();
+      life.Create(rootfs());
+      life.Start();
+      life.Kill(SIGKILL);
+      life.Exit();
+      life.Delete();
+    };
+    Story story = {"shim: 0"};
+    if (opened) story.insert(story.end(), {"out: ''", "err: ''"});
+    story.insert(
+        story.end(),
+        {
+            "state: code 5 container not created: not found",
+            "create: ok",
+            "start: ok",
+            "kill: ok",
+            "wait: ok status 137",
+            "delete: ok status 137",
+            "shutdown: ok",
+            "leftovers: none",
+            "files: address config.json init.pid log log.json options.json "
+            "rootfs runtime",
+            "events: create start exit=137 delete=137",
+        });
+    return story;
+  };
+  const Story before = hang_up(false);
+  TryOnly(scenario, {{"mount.mounted", 1}, {"link.sent store", 1}}, before);
+  const Story after = hang_up(true);
+  TryOnly(scenario,
+          {
+              {"link.sent stream-add", 3},
+              {"link.sent spawn", 1},
+              {"runtime.ended", 1},
+              {"link.sent claim", 1},
+              {"file.write state.pb", 2},
+          },
+          after);
 }
 
 // Between creation and end, the least that there can be.

@@ -1,9 +1,7 @@
 #include "test/integration/crash/life.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -103,6 +101,28 @@ std::vector<std::vector<CrashPoint>> Life::Passed() const {
   return heads;
 }
 
+void Life::CreateAndHangUp(const std::string& rootfs) {
+  auto request = CreateRequest(rootfs);
+  OpenStreams("", false);
+  request.set_stdin(StreamPath("", "in"));
+  request.set_stdout(StreamPath("", "out"));
+  request.set_stderr(StreamPath("", "err"));
+  // The head is stopped where it is to die, so that the monitor learns of the
+  // end of the connection first.
+  WriteFile(crash_directory_ + "/stop", "");
+  client_->Send(kTaskV2, "Create", request.SerializeAsString());
+  if (!Eventually([this] { return AllFired(); }, kAnswerLimit)) {
+    Say("the head did not come to the point");
+  }
+  Connect();
+  undoing_ = true;
+  const std::vector<std::string> record =
+      Lines(ReadFile(crash_directory_ + "/record").value_or(""));
+  if (record.empty() || kill(std::stoi(record.back()), SIGKILL) != 0) {
+    Say("no head to kill");
+  }
+}
+
 void Life::SayReply(const std::string& step, const std::string& exec, Code code,
                     const std::string& message) {
   std::string line = step + (exec.empty() ? "" : ' ' + exec) + ": ";
@@ -117,6 +137,11 @@ void Life::SayReply(const std::string& step, const std::string& exec, Code code,
 void Life::StartShim() {
   const Result started = shim_.Start();
   Say("shim: " + std::to_string(started.status) + started.err);
+  Connect();
+}
+
+void Life::Connect() {
+  client_.reset();
   client_ = shim_.Connect();
   task_ = std::make_unique<TaskClient>(client_.get());
 }
@@ -128,6 +153,8 @@ std::string Life::StreamPath(const std::string& exec, const char* name) const {
 void Life::OpenStreams(const std::string& exec, bool terminal) {
   Streams& streams = streams_[exec];
   streams.terminal = terminal;
+  streams.out.reset();
+  streams.err.reset();
   streams.out = std::make_unique<Drain>(StreamPath(exec, "out"));
   if (!terminal) {
     streams.err = std::make_unique<Drain>(StreamPath(exec, "err"));
@@ -136,17 +163,20 @@ void Life::OpenStreams(const std::string& exec, bool terminal) {
 }
 
 void Life::OpenInput(const std::string& exec) {
-  UniqueFd& in = streams_[exec].in;
-  if (in.valid()) return;
-  const std::string path = StreamPath(exec, "in");
-  (void)mkfifo(path.c_str(), 0700);  // It may be there.
-  // Nonblocking, and for both ways so that it need not wait for the shim.
-  in.Reset(open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  auto& in = streams_[exec].in;
+  if (in == nullptr) in = std::make_unique<Feed>(StreamPath(exec, "in"));
 }
 
 void Life::DoCreate(const task_api::CreateTaskRequest& request) {
-  const auto created = task_->Call<task_api::CreateTaskResponse>(
-      "Create", request, kAnswerLimit);
+  Reply<task_api::CreateTaskResponse> created;
+  // While a Create before it is being undone, there is a container.
+  Eventually(
+      [&] {
+        created = task_->Call<task_api::CreateTaskResponse>("Create", request,
+                                                            kAnswerLimit);
+        return !undoing_ || created.code != Code::kAlreadyExists;
+      },
+      kAnswerLimit);
   SayReply("create", "", created.code, created.message);
   streams_[""].pid = created.value.pid();
 }
@@ -238,8 +268,7 @@ void Life::Start(const std::string& exec) {
 
 void Life::Input(const std::string& text, const std::string& exec) {
   OpenInput(exec);
-  const ssize_t n = write(streams_[exec].in.get(), text.data(), text.size());
-  if (n != static_cast<ssize_t>(text.size())) Say("input: not taken");
+  streams_[exec].in->Write(text);
 }
 
 void Life::Output(const std::string& text, const std::string& exec) {
@@ -249,7 +278,8 @@ void Life::Output(const std::string& text, const std::string& exec) {
 }
 
 void Life::CloseInput(const std::string& exec) {
-  streams_[exec].in.Reset();
+  if (!streams_[exec].in->Close(kAnswerLimit)) Say("input: lost");
+  streams_[exec].in.reset();
   task_api::CloseIORequest request;
   request.set_id(shim_.id());
   request.set_exec_id(exec);

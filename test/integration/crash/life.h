@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "test/integration/crash/drain.h"
+#include "test/integration/crash/feed.h"
 #include "test/integration/harness/bare_shim.h"
 #include "test/integration/harness/events.h"
 
@@ -56,6 +57,8 @@ class Life final {
   void CreateWithLogger(const std::string& rootfs);
   // Of a program that is not there; the next Create is of the right one.
   void CreateNothing(const std::string& rootfs);
+  // Hangs up when the head has died of it, and connects anew.
+  void CreateAndHangUp(const std::string& rootfs);
   void Exec(const std::string& exec, const std::string& shell,
             bool terminal = false);
   // Of a program that is not there.
@@ -89,7 +92,7 @@ class Life final {
 
  private:
   struct Streams {
-    UniqueFd in;
+    std::unique_ptr<Feed> in;
     std::unique_ptr<Drain> out;
     std::unique_ptr<Drain> err;
     bool terminal = false;
@@ -106,6 +109,7 @@ class Life final {
   std::string StreamPath(const std::string& exec, const char* name) const;
   task_api::CreateTaskRequest CreateRequest(const std::string& rootfs) const;
   void DoCreate(const task_api::CreateTaskRequest& request);
+  void Connect();
   void SendExec(const std::string& exec, const std::string& program,
                 const std::string& shell, bool terminal);
   std::string EventsTold() const;
@@ -121,6 +125,7 @@ class Life final {
   std::unique_ptr<TtrpcClient> client_;
   std::unique_ptr<TaskClient> task_;
   std::map<std::string, Streams> streams_;
+  bool undoing_ = false;  // A Create whose caller hung up.
   bool deleted_ = false;
   std::vector<std::string> story_;
 };
