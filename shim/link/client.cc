@@ -146,6 +146,12 @@ void MonitorClient::Take(link::Message message) {
     case Type::kProcess:
       inherits_processes_ = true;
       break;
+    case Type::kPublished: {
+      const auto body = message.Body<link::Published>();
+      publications_[{token, message.header.step}].Set(
+          {body.error, body.ambiguous != 0, std::string(message.tail())});
+      break;
+    }
     case Type::kExit:
       TakeExit(message);
       break;
@@ -298,10 +304,37 @@ void MonitorClient::SignalSpawn(OperationKey key, OperationKey target,
   Flush();
 }
 
+Async<Publication> MonitorClient::Publish(OperationKey key, std::string address,
+                                          std::string request,
+                                          std::chrono::milliseconds timeout) {
+  if (!publications_.contains(key)) {
+    link::Publish body = {};
+    body.timeout_ms = static_cast<uint32_t>(timeout.count());
+    body.address_size = static_cast<uint32_t>(address.size());
+    writer_.Add(Type::kPublish, key.token, key.step, body, address + request);
+    Flush();
+  }
+  const Future<Publication> result = publications_[key];
+  const Publication publication = co_await result;
+  co_return publication;
+}
+
+std::vector<uint64_t> MonitorClient::PublicationTokens() const {
+  std::vector<uint64_t> tokens;
+  for (const auto& [key, result] : publications_) {
+    if (tokens.empty() || tokens.back() != key.token) {
+      tokens.push_back(key.token);
+    }
+  }
+  return tokens;
+}
+
 void MonitorClient::ForgetToken(uint64_t token) {
   writer_.Add(Type::kForgetToken, token);
   Flush();
   std::erase_if(operations_,
+                [token](auto& entry) { return entry.first.token == token; });
+  std::erase_if(publications_,
                 [token](auto& entry) { return entry.first.token == token; });
 }
 

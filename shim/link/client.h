@@ -7,6 +7,7 @@
 #ifndef HYDRA_LINK_CLIENT_H_
 #define HYDRA_LINK_CLIENT_H_
 
+#include <chrono>
 #include <compare>
 #include <cstdint>
 #include <deque>
@@ -62,6 +63,13 @@ struct StreamSpool {
   uint64_t max_bytes = 0;
   link::SpoolPolicy policy = link::SpoolPolicy::kBlock;
   uint32_t stall_ms = 0;
+};
+
+// What became of an event; see link::Published.
+struct Publication {
+  int error = 0;
+  bool ambiguous = false;
+  std::string response;  // The payload of the response frame.
 };
 
 class MonitorClient final {
@@ -125,6 +133,15 @@ class MonitorClient final {
   Async<int> SignalProcess(OperationKey key, uint64_t process, int signal);
   // Signals a spawned program; no answer is waited for.
   void SignalSpawn(OperationKey key, OperationKey target, int signal);
+  // Sends a ttrpc request, the payload of its frame, to the engine's socket at
+  // `address`, unless one of that name has been sent: then the result is that
+  // one's. `timeout` is for the answer; until there is a result, this waits.
+  Async<Publication> Publish(OperationKey key, std::string address,
+                             std::string request,
+                             std::chrono::milliseconds timeout);
+  // Tokens that have publications, ascending: of this head, and those with a
+  // result of heads before.
+  std::vector<uint64_t> PublicationTokens() const;
   void ForgetToken(uint64_t token);
   // An internal token that no operation has.
   uint64_t NewInternalToken();
@@ -197,6 +214,7 @@ class MonitorClient final {
   std::vector<Request> early_requests_;
   std::vector<std::pair<uint64_t, ProcessExit>> early_exits_;
   std::map<OperationKey, Operation> operations_;
+  std::map<OperationKey, Future<Publication>> publications_;
   std::map<uint64_t, link::StreamState> streams_;
   std::map<uint64_t, std::vector<UniqueFd>> stored_;
   uint64_t next_internal_ = link::kInternalToken | (uint64_t{1} << 32);

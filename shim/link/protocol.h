@@ -17,18 +17,18 @@
 //   1. The monitor reads a whole frame, gives it a token, remembers it, sends
 //      kRequest.
 //   2. The head acts. What it does to the world it does through *operations*
-//      of the monitor, named (token, step): kSpawn, kSignal. An operation with
-//      a known name is not done again; its result is told again. So a head
-//      that takes over runs the request from the top and comes to the same
-//      point, without doing anything twice.
+//      of the monitor, named (token, step): kSpawn, kSignal, kPublish. An
+//      operation with a known name is not done again; its result is told
+//      again. So a head that takes over runs the request from the top and
+//      comes to the same point, without doing anything twice.
 //   3. The head sends kResponse. The monitor forgets the request and all of
 //      the token's operations, and writes the frame to the connection.
 // If the head dies, the next one gets, after kWelcome: every operation with
-// its result (kOperation, kExit), every known process and exit (kProcess,
-// kExit), every stream (kStream), every stored descriptor (kStored), then the
-// unanswered requests in token order, with the same tokens, then kSynced: what
-// a head before began under a token that has not come by then, nobody waits
-// for any more.
+// its result (kOperation, kExit, kPublished), every known process and exit
+// (kProcess, kExit), every stream (kStream), every stored descriptor (kStored),
+// then the unanswered requests in token order, with the same tokens, then
+// kSynced: what a head before began under a token that has not come by then,
+// nobody waits for any more.
 //
 // The life of a process (container init or exec)
 //   The runtime's child is reparented to the monitor, which is a subreaper.
@@ -45,6 +45,14 @@
 //   gRPC connection, an exit, or a descriptor of kIdle that has become
 //   readable. Otherwise kIdle counts for nothing, and the head will hear what
 //   there is. So a head never ends with something on the way to it.
+//
+// The life of an event
+//   The head saves it with a sequence number, then has the monitor send it
+//   (kPublish) under a token made of that number, and forgets the token only
+//   when it has saved that the event is gone. So the engine's answer may find
+//   the head dead at any point: the next one asks for the same event under the
+//   same name, and gets that answer. Where the engine dies between reading an
+//   event and answering, nobody can know, and the event is sent again.
 
 #ifndef HYDRA_LINK_PROTOCOL_H_
 #define HYDRA_LINK_PROTOCOL_H_
@@ -76,6 +84,8 @@ static_assert(sizeof(Header) == 24);
 // A token with this bit is the head's own, for operations that no request
 // asked for; it is forgotten with kForgetToken.
 inline constexpr uint64_t kInternalToken = uint64_t{1} << 63;
+// With this one too it is an event's; the rest is its sequence number.
+inline constexpr uint64_t kEventToken = kInternalToken | uint64_t{1} << 62;
 
 enum class Type : uint16_t {
   // ---- monitor to head ----
@@ -94,6 +104,8 @@ enum class Type : uint16_t {
                          // kStreamsAsk.
   kStored = 10,          // Only in a replay. token: the name. Descriptors.
   kListenerClosed = 11,  // Answers kCloseListener.
+  kPublished = 12,       // token, step. Body: Published. Tail: the payload of
+                         // the response frame, if there is no error.
   kStreamsTold = 14,     // Answers kStreamsAsk: kStream has been sent for each.
 
   // ---- head to monitor ----
@@ -104,6 +116,9 @@ enum class Type : uint16_t {
   kSpawn = 66,             // token, step. Body: Spawn. Tail: strings.
                            // Descriptors.
   kSignal = 67,            // token, step. Body: Signal. Answered by kOperation.
+  kPublish = 82,           // token, step. Body: Publish. Tail: the engine's
+                           // socket, the payload of the request frame.
+                           // Answered by kPublished, whenever that is.
   kForgetToken = 68,       // token: forget all its operations.
   kClaim = 69,             // Body: Claim.
   kForgetProcess = 70,     // Body: Process (pid unused): its exit is consumed.
@@ -212,6 +227,22 @@ struct Signal {
   uint64_t target_token;
   uint32_t target_step;
   int32_t signal;
+};
+
+// One ttrpc call to the engine. Calls go out one at a time in the order of
+// their names, over one connection that is made when it is needed.
+struct Publish {
+  uint32_t timeout_ms;    // For the answer, from when it is sent. 0: none.
+  uint32_t address_size;  // Bytes of the tail that are the socket's path.
+};
+
+struct Published {
+  // 0: the engine has answered. Otherwise an errno: of connect(2); ETIMEDOUT;
+  // ECONNRESET, ECONNABORTED or another of the connection that was lost before
+  // the answer; EPROTO or EMSGSIZE for an answer that is none; EINVAL for a
+  // kPublish that makes no sense; ENAMETOOLONG for its path.
+  int32_t error;
+  uint32_t ambiguous;  // With an error: the engine may have taken it.
 };
 
 // The exit of a claimed process (`process` not 0) or of a spawn (header's

@@ -31,6 +31,9 @@ class FrameReader {
   // then in *frame; false when `data` is used up.
   bool Next(std::string_view* data, Frame* frame);
 
+  // Whether it is in the middle of a frame that is too long.
+  bool discarding() const { return missing_ > 0 && frame_.too_long; }
+
  private:
   void TakeHeader();
 

@@ -47,6 +47,7 @@ Monitor::Monitor(MonitorOptions options)
       head_(&poller_, options_.head_argv, &child_file_limit_),
       processes_(&exit_file_),
       operations_(&processes_, &child_file_limit_),
+      publications_(&poller_, &head_),
       streams_(&poller_, &head_),
       server_(&poller_, &head_, UniqueFd(options_.listen_fd),
               options_.socket_path) {}
@@ -113,6 +114,7 @@ void Monitor::Run() {
 int Monitor::TimeoutMs() const {
   if (link_has_more_ || reap_again_ || streams_.has_more()) return 0;
   int64_t due = std::min(streams_.due_at(), server_.resume_at());
+  due = std::min(due, publications_.deadline());
   due = std::min(due, quit_at_ == kNever ? head_.next_start() : quit_at_);
   if (due == kNever) return -1;
   const int64_t wait = due - MonotonicNow();
@@ -142,6 +144,7 @@ void Monitor::RunDue() {
   if (quit_at_ == kNever && now >= head_.next_start()) head_.Start();
   if (now >= streams_.due_at()) streams_.RunDue(now);
   if (now >= server_.resume_at()) server_.Resume();
+  if (now >= publications_.deadline()) publications_.OnDeadline();
 }
 
 void Monitor::OnEvent(EventTag tag, uint32_t events) {
@@ -166,6 +169,9 @@ void Monitor::OnEvent(EventTag tag, uint32_t events) {
     case EventKind::kConsoleSetup:
     case EventKind::kConsoleMaster:
       streams_.OnEvent(tag.kind, tag.id);
+      break;
+    case EventKind::kEngine:
+      publications_.OnEvent(tag.id);
       break;
   }
 }
@@ -264,6 +270,9 @@ void Monitor::OnMessage(Message message) {
     case Type::kSignal:
       operations_.Signal(message, head);
       break;
+    case Type::kPublish:
+      publications_.Publish(message);
+      break;
     case Type::kForgetToken:
       Forget(message.header.token);
       break;
@@ -345,6 +354,7 @@ void Monitor::OnHello(const Message& message) {
   welcome.features = link::kOpensPaths;
   head->Add(Type::kWelcome, 0, 0, welcome);
   operations_.Replay(head);
+  publications_.Replay(head);
   processes_.Replay(head);
   streams_.Replay(head);
   for (const auto& [name, fds] : store_) {
@@ -377,6 +387,7 @@ void Monitor::WakeHead() {
 
 void Monitor::Forget(uint64_t token) {
   operations_.Forget(token);
+  publications_.Forget(token);
   if (!operations_.adopting()) processes_.DropUnclaimed();
 }
 
@@ -391,6 +402,7 @@ void Monitor::LogState() const {
   LogInfo("connections %zu, requests %zu, operations %zu, stored %zu",
           server_.connections(), server_.requests(), operations_.size(),
           store_.size());
+  LogInfo("publications %zu", publications_.size());
   LogInfo("processes %zu, unclaimed exits %zu, streams %zu", processes_.size(),
           processes_.unclaimed(), streams_.size());
   streams_.LogState();

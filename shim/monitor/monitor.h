@@ -6,6 +6,7 @@
 //   server.h        the listening socket, connections, unanswered requests
 //   head_process.h  the head as a process, and the link to it
 //   operations.h    what heads asked for, done once
+//   publications.h  the same for events, sent over engine.h
 //   processes.h     claimed processes and their exits, exit_file.h on disk
 //   stream.h        the container's stdio
 
@@ -27,6 +28,7 @@
 #include "shim/monitor/operations.h"
 #include "shim/monitor/poller.h"
 #include "shim/monitor/processes.h"
+#include "shim/monitor/publications.h"
 #include "shim/monitor/server.h"
 #include "shim/monitor/stream.h"
 
@@ -82,6 +84,7 @@ class Monitor {
   HeadProcess head_;
   Processes processes_;
   Operations operations_;
+  Publications publications_;
   Streams streams_;
   Server server_;
   std::map<uint64_t, std::vector<UniqueFd>> store_;  // kStore, by name.

@@ -25,7 +25,8 @@ enum class EventKind : uint8_t {
   kStreamInput,
   kConsoleSetup,  // The console socket, or the connection made to it.
   kConsoleMaster,
-  kWake,          // What a resting head waits for.
+  kWake,    // What a resting head waits for.
+  kEngine,  // id: of the connection to the engine.
 };
 
 struct EventTag {

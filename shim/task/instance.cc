@@ -9,6 +9,7 @@
 
 #include "shim/base/log.h"
 #include "shim/base/status.h"
+#include "shim/events/outbox.h"
 
 namespace hydra {
 namespace {
@@ -55,19 +56,32 @@ Instance::Instance(EventLoop* loop, MonitorClient* monitor, Config config)
       monitor_(monitor),
       config_(std::move(config)),
       file_(config_.paths.state),
-      publisher_(loop, config_.engine_ttrpc_address,
-                 config_.container_namespace, &record_.outbox(),
-                 [this](uint64_t) {
-                   record_.mutable_outbox()->DeleteSubrange(0, 1);
-                   Touch();
-                   if (record_.outbox().empty()) (void)Save();  // Logged there.
-                 }) {
+      publisher_(loop, monitor,
+                 {config_.engine_ttrpc_address, config_.container_namespace},
+                 &record_.outbox(), PublisherHandlers()) {
   record_.set_format_version(kRecordVersion);
   record_.set_boot_id(BootId());
   record_.set_namespace_(config_.container_namespace);
   record_.set_id(config_.id);
   record_.set_next_process(1);
   record_.set_next_event(1);
+}
+
+Publisher::Handlers Instance::PublisherHandlers() {
+  Publisher::Handlers handlers;
+  handlers.taken = [this](uint64_t) {
+    record_.mutable_outbox()->DeleteSubrange(0, 1);
+    Touch();
+    if (!record_.outbox().empty()) return;
+    const uint64_t before =
+        std::exchange(dropped_before_, record_.dropped_events());
+    if (before != dropped_before_) {
+      LogWarning("the engine has all events but those dropped: ",
+                 dropped_before_ - before);
+    }
+  };
+  handlers.save = [this] { (void)Save(); };  // Logged there.
+  return handlers;
 }
 
 absl::Status Instance::Load() {
@@ -81,8 +95,9 @@ absl::Status Instance::Load() {
   }
   record_ = *std::move(loaded);
   record_.set_format_version(kRecordVersion);
+  dropped_before_ = record_.dropped_events();
   if (record_.has_container()) TakeOver();
-  publisher_.Wake();
+  publisher_.TakeOver(record_.next_event());
   return absl::OkStatus();
 }
 
@@ -199,7 +214,8 @@ void Instance::RemoveContainer() {
 }
 
 void Instance::Emit(std::string_view topic,
-                    const google::protobuf::MessageLite& payload) {
+                    const google::protobuf::MessageLite& payload,
+                    state::EventRank rank) {
   state::Event* event = record_.add_outbox();
   event->set_sequence(record_.next_event());
   record_.set_next_event(record_.next_event() + 1);
@@ -208,7 +224,15 @@ void Instance::Emit(std::string_view topic,
   // containerd's type URLs have no "type.googleapis.com/" before the name.
   event->mutable_payload()->set_type_url(payload.GetTypeName());
   payload.SerializeToString(event->mutable_payload()->mutable_value());
+  event->set_rank(rank);
   Touch();
+  const int dropped = BoundOutbox(record_.mutable_outbox());
+  if (dropped == 0) return;
+  if (record_.dropped_events() == dropped_before_) {
+    LogError("the engine has been away for long, events are dropped from now");
+  }
+  record_.set_dropped_events(record_.dropped_events() +
+                             static_cast<uint64_t>(dropped));
 }
 
 absl::Status Instance::Save() {
@@ -216,12 +240,13 @@ absl::Status Instance::Save() {
   if (status.ok()) {
     dirty_ = false;
     save_failed_ = false;
+    publisher_.OnSaved();
   } else if (!std::exchange(save_failed_, true)) {
     LogError("state cannot be saved, and would be lost with this process: ",
              Message(status));
   }
   // An event that could not be saved is better told than lost.
-  publisher_.Wake();
+  publisher_.Wake(record_.next_event());
   return status;
 }
 

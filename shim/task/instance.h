@@ -107,9 +107,11 @@ class Instance final {
   void RemoveExec(const state::Process& exec);
   void RemoveContainer();
 
-  // Queues an event; it is sent once it is saved.
+  // Queues an event; it is sent once it is saved. What is not RANK_KEPT may be
+  // dropped if the engine is away for long.
   void Emit(std::string_view topic,
-            const google::protobuf::MessageLite& payload);
+            const google::protobuf::MessageLite& payload,
+            state::EventRank rank = state::RANK_KEPT);
   // Something in the record is new: the next Save() is needed.
   void Touch() { dirty_ = true; }
   bool dirty() const { return dirty_; }
@@ -145,6 +147,7 @@ class Instance final {
   std::shared_ptr<Stdio> MakeStdio(const state::Process& process);
 
  private:
+  Publisher::Handlers PublisherHandlers();
   void TakeOver();
   void MakeRuntime();
   void EndTerminal(const state::Process& process);
@@ -165,6 +168,8 @@ class Instance final {
   state::Record record_;
   bool dirty_ = false;
   bool save_failed_ = false;
+  // Record.dropped_events when the outbox was last empty, or read.
+  uint64_t dropped_before_ = 0;
   std::map<uint64_t, std::shared_ptr<Live>> live_;
   std::shared_ptr<Runtime> runtime_;
   std::unique_ptr<OomWatcher> oom_;

@@ -23,7 +23,8 @@ void Instance::EmitExit(const state::Process& process) {
   event.set_pid(process.pid());
   event.set_exit_status(process.exit_status());
   *event.mutable_exited_at() = ToTimestamp(process.exited_at());
-  Emit(kTaskExitTopic, event);
+  Emit(kTaskExitTopic, event,
+       process.exec_id().empty() ? state::RANK_KEPT : state::RANK_EXEC_EXIT);
 }
 
 void Instance::OnExit(uint64_t number, ProcessExit exit) {
@@ -233,7 +234,7 @@ void Instance::ReadOom() {
   for (uint64_t i = 0; i < events->count; ++i) {
     containerd::events::TaskOOM event;
     event.set_container_id(config_.id);
-    Emit(kTaskOomTopic, event);
+    Emit(kTaskOomTopic, event, state::RANK_EXEC_EXIT);
   }
   record_.mutable_container()->set_oom_seen(oom_->seen());
   if (events->ended) {

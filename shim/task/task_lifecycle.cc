@@ -352,7 +352,7 @@ Async<absl::Status> TaskService::StartExec(Call call, std::string exec_id) {
     event.set_container_id(instance_.config().id);
     event.set_exec_id(exec_id);
     event.set_pid(exec->pid());
-    instance_.Emit(kTaskExecStartedTopic, event);
+    instance_.Emit(kTaskExecStartedTopic, event, state::RANK_EXEC);
   } else {
     if (live->stdio != nullptr) co_await live->stdio->Close();
     live->stdio.reset();

@@ -201,7 +201,7 @@ TaskService::Reply<TaskService::Empty> TaskService::Pause(
   }
   containerd::events::TaskPaused event;
   event.set_container_id(request.id());
-  instance_.Emit(kTaskPausedTopic, event);
+  instance_.Emit(kTaskPausedTopic, event, state::RANK_STATE);
   co_return Empty();
 }
 
@@ -222,7 +222,7 @@ TaskService::Reply<TaskService::Empty> TaskService::Resume(
   }
   containerd::events::TaskResumed event;
   event.set_container_id(request.id());
-  instance_.Emit(kTaskResumedTopic, event);
+  instance_.Emit(kTaskResumedTopic, event, state::RANK_STATE);
   co_return Empty();
 }
 
@@ -329,7 +329,7 @@ TaskService::Reply<TaskService::Empty> TaskService::Exec(
   containerd::events::TaskExecAdded event;
   event.set_container_id(request.id());
   event.set_exec_id(request.exec_id());
-  instance_.Emit(kTaskExecAddedTopic, event);
+  instance_.Emit(kTaskExecAddedTopic, event, state::RANK_EXEC);
   co_return Empty();
 }
 

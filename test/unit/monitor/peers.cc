@@ -217,6 +217,15 @@ void FakeHead::Claim(uint64_t process, pid_t process_pid) {
   Send(Type::kClaim, 0, 0, link::Claim{process, process_pid, 0});
 }
 
+void FakeHead::Publish(uint64_t token, uint32_t step,
+                       const std::string& address, const std::string& request,
+                       uint32_t timeout_ms) {
+  link::Publish body = {};
+  body.timeout_ms = timeout_ms;
+  body.address_size = static_cast<uint32_t>(address.size());
+  Send(Type::kPublish, token, step, body, address + request);
+}
+
 void FakeHead::StreamAdd(uint64_t stream, link::StreamKind kind, uint32_t flags,
                          const std::vector<int>& fds) {
   link::StreamAdd body = {};

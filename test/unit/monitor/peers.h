@@ -11,6 +11,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "shim/base/unique_fd.h"
@@ -81,6 +82,8 @@ class FakeHead {
   void SignalProcess(uint64_t token, uint32_t step, uint64_t process,
                      int signal);
   void Claim(uint64_t process, pid_t pid);
+  void Publish(uint64_t token, uint32_t step, const std::string& address,
+               const std::string& request, uint32_t timeout_ms = 0);
   void StreamAdd(uint64_t stream, link::StreamKind kind, uint32_t flags,
                  const std::vector<int>& fds);
   void StreamRef(link::Type type, uint64_t stream);
@@ -109,6 +112,8 @@ struct Response {
 class Client {
  public:
   explicit Client(const std::string& path);
+  // One that was accepted: the engine as the server of events.
+  explicit Client(UniqueFd connected) : fd(std::move(connected)) {}
   void SendRaw(std::string_view bytes);
   void Send(uint32_t stream_id, std::string_view payload, uint8_t type = 1,
             uint8_t flags = 0);

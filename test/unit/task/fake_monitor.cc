@@ -71,6 +71,7 @@ void FakeMonitor::Replay() {
   welcome.generation = generation_;
   Tell(Type::kWelcome, 0, 0, welcome);
   for (const auto& [key, operation] : operations_) TellOperation(key, true);
+  for (const auto& [key, result] : publications_) TellPublication(key);
   for (const auto& [process, pid] : claims_) {
     const bool exited = exits_.contains(process);
     Tell(Type::kProcess, 0, 0, link::Process{process, pid, exited});
@@ -137,6 +138,22 @@ void FakeMonitor::EndSpawn(OperationKey key, int wait_status) {
   Tell(Type::kExit, key.token, key.step, *operation.exit);
 }
 
+void FakeMonitor::EndPublish(OperationKey key, Publication result) {
+  auto& known = publications_.at(key);
+  REQUIRE_FALSE(known.has_value());
+  known = std::move(result);
+  TellPublication(key);
+}
+
+void FakeMonitor::TellPublication(OperationKey key) {
+  const auto& result = publications_.at(key);
+  if (!result.has_value()) return;
+  link::Published body = {};
+  body.error = result->error;
+  body.ambiguous = result->ambiguous ? 1 : 0;
+  Tell(Type::kPublished, key.token, key.step, body, result->response);
+}
+
 void FakeMonitor::EndProcess(uint64_t process, int wait_status) {
   REQUIRE(claims_.contains(process));
   REQUIRE_FALSE(exits_.contains(process));
@@ -193,6 +210,9 @@ void FakeMonitor::Take(link::Message message) {
       break;
     case Type::kSignal:
       TakeSignal(message);
+      break;
+    case Type::kPublish:
+      TakePublish(message);
       break;
     case Type::kForgetToken:
       ForgetToken(token);
@@ -296,8 +316,28 @@ void FakeMonitor::TakeSignal(const link::Message& message) {
   TellOperation(key, false);
 }
 
+void FakeMonitor::TakePublish(const link::Message& message) {
+  const OperationKey key{message.header.token, message.header.step};
+  if (publications_.contains(key)) {
+    TellPublication(key);
+    return;
+  }
+  const auto body = message.Body<link::Publish>();
+  REQUIRE(body.address_size <= message.tail().size());
+  Publish publish;
+  publish.key = key;
+  publish.address = message.tail().substr(0, body.address_size);
+  publish.request = message.tail().substr(body.address_size);
+  publish.timeout = std::chrono::milliseconds(body.timeout_ms);
+  publishes_.push_back(publish);
+  publications_[key] = on_publish ? on_publish(publish) : std::nullopt;
+  TellPublication(key);
+}
+
 void FakeMonitor::ForgetToken(uint64_t token) {
   std::erase_if(operations_,
+                [token](auto& entry) { return entry.first.token == token; });
+  std::erase_if(publications_,
                 [token](auto& entry) { return entry.first.token == token; });
 }
 

@@ -8,6 +8,7 @@
 #ifndef HYDRA_TEST_UNIT_TASK_FAKE_MONITOR_H_
 #define HYDRA_TEST_UNIT_TASK_FAKE_MONITOR_H_
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -42,6 +43,13 @@ class FakeMonitor final {
     std::optional<int> wait_status = 0;
   };
 
+  struct Publish {
+    OperationKey key;
+    std::string address;
+    std::string request;
+    std::chrono::milliseconds timeout{0};
+  };
+
   FakeMonitor() = default;
   FakeMonitor(const FakeMonitor&) = delete;
   FakeMonitor& operator=(const FakeMonitor&) = delete;
@@ -54,6 +62,9 @@ class FakeMonitor final {
   // What becomes of a program that is started, and of a signal: an errno.
   std::function<SpawnResult(const Spawn&)> on_spawn;
   std::function<int(const link::Signal&)> on_signal;
+  // What becomes of an event; nullopt: it goes on, until EndPublish(). Without
+  // it all do.
+  std::function<std::optional<Publication>(const Publish&)> on_publish;
 
   // How a stream stands that the head finishes or asks for; by default it has
   // ended.
@@ -71,6 +82,7 @@ class FakeMonitor final {
 
   // ---- what ends ----
   void EndSpawn(OperationKey key, int wait_status);
+  void EndPublish(OperationKey key, Publication result);
   // Of a claimed process.
   void EndProcess(uint64_t process, int wait_status);
   // Tells the end of a process again, though the head has consumed it.
@@ -80,6 +92,9 @@ class FakeMonitor final {
   // All that was started, in order.
   const std::vector<Spawn>& spawns() const { return spawns_; }
   const std::vector<link::Signal>& signals() const { return signals_; }
+  // What went to the engine: a name that is known is not sent again.
+  const std::vector<Publish>& publishes() const { return publishes_; }
+  size_t known_publications() const { return publications_.size(); }
   // By process; what the head has forgotten is not there.
   const std::map<uint64_t, int>& claims() const { return claims_; }
   const std::set<uint64_t>& streams() const { return streams_; }
@@ -102,6 +117,8 @@ class FakeMonitor final {
   void Take(link::Message message);
   void TakeSpawn(link::Message message);
   void TakeSignal(const link::Message& message);
+  void TakePublish(const link::Message& message);
+  void TellPublication(OperationKey key);
   void ForgetToken(uint64_t token);
   void Replay();
   void TellStream(uint64_t stream);
@@ -129,6 +146,8 @@ class FakeMonitor final {
   std::map<OperationKey, Operation> operations_;
   std::vector<Spawn> spawns_;
   std::vector<link::Signal> signals_;
+  std::vector<Publish> publishes_;
+  std::map<OperationKey, std::optional<Publication>> publications_;
   std::map<uint64_t, int> claims_;
   std::map<uint64_t, link::Exit> exits_;
   std::map<uint64_t, link::Exit> consumed_exits_;
