@@ -9,6 +9,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "shim/base/crash_point.h"
 #include "shim/base/file.h"
 #include "shim/base/status.h"
 #include "shim/base/unique_fd.h"
@@ -139,6 +140,7 @@ absl::Status RecordFile::Save(const state::Record& record) {
 absl::Status RecordFile::Overwrite(std::string_view slot) {
   const size_t offset =
       sizeof(FileHeader) + (last_slot_is_first_ ? slot_size_ : 0);
+  HYDRA_CRASH_POINT("state.overwrite");
   size_t done = 0;
   while (done < slot.size()) {
     const ssize_t n = pwrite(fd_.get(), slot.data() + done, slot.size() - done,
@@ -146,6 +148,7 @@ absl::Status RecordFile::Overwrite(std::string_view slot) {
     if (n < 0 && errno != EINTR) return ErrnoError(errno, "write", path_);
     if (n > 0) done += static_cast<size_t>(n);
   }
+  HYDRA_CRASH_POINT("state.overwritten");
   last_slot_is_first_ = !last_slot_is_first_;
   return absl::OkStatus();
 }
