@@ -2,9 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include <string>
 #include <utility>
 
 #include "shim/monitor/log.h"
@@ -15,6 +18,8 @@ namespace {
 using link::StreamKind;
 
 constexpr int64_t kRetryDelay = 100 * kMillisecond;
+// For as long a late reader waits for the end of file.
+constexpr int64_t kReaderCheck = 500 * kMillisecond;
 
 // A regular file never blocks by its nature, and shares the flag with whoever
 // else has it open.
@@ -251,8 +256,37 @@ void Streams::Release(Stream* stream) {
   stream->ended = true;
 }
 
+void Streams::KeepUnread(Stream* stream) {
+  const int sink = stream->output_sink.get();
+  struct stat st;
+  int unread = 0;
+  if (sink < 0 || fstat(sink, &st) < 0 || !S_ISFIFO(st.st_mode) ||
+      (fcntl(sink, F_GETFL) & O_ACCMODE) != O_RDWR ||
+      ioctl(sink, FIONREAD, &unread) < 0 || unread == 0) {
+    return;
+  }
+  stream->output.Stop();
+  const std::string path = "/proc/self/fd/" + std::to_string(sink);
+  stream->unread_sink.Reset(
+      open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  // Now other readers can be told from ourselves.
+  stream->output_sink.Reset();
+  CheckForReader(stream);
+}
+
+void Streams::CheckForReader(Stream* stream) {
+  pollfd writer = {stream->unread_sink.get(), POLLOUT, 0};
+  if (poll(&writer, 1, 0) > 0 && (writer.revents & POLLERR) != 0) {
+    reader_check_at_ =
+        std::min(reader_check_at_, MonotonicNow() + kReaderCheck);
+  } else {
+    stream->unread_sink.Reset();
+  }
+}
+
 void Streams::End(Stream* stream) {
   if (stream->ended) return;
+  KeepUnread(stream);
   Release(stream);
   link::Writer* head = head_->output();
   if (head != nullptr) Tell(*stream, head);
@@ -328,6 +362,12 @@ void Streams::RunDue(int64_t now) {
   if (now >= retry_at_) {
     retry_at_ = kNever;
     for (auto& [serial, stream] : streams_) Queue(&stream);
+  }
+  if (now >= reader_check_at_) {
+    reader_check_at_ = kNever;
+    for (auto& [serial, stream] : streams_) {
+      if (stream.unread_sink.valid()) CheckForReader(&stream);
+    }
   }
   if (now < stall_at_) return;
   stall_at_ = kNever;

@@ -50,8 +50,11 @@ class Streams {
   void RunMore();
   bool has_more() const { return !more_.empty(); }
   // When RunDue is due; kNever if nothing is.
-  int64_t due_at() const { return std::min(retry_at_, stall_at_); }
-  // Runs again what epoll had no room for, and what a sink has stalled.
+  int64_t due_at() const {
+    return std::min({retry_at_, stall_at_, reader_check_at_});
+  }
+  // Runs again what epoll had no room for and what a sink has stalled, and
+  // looks for readers that have come late.
   void RunDue(int64_t now);
 
   // Everything known, for a new head.
@@ -75,6 +78,9 @@ class Streams {
     // kInput: the same, of the other direction. kConsole: source to master.
     UniqueFd output_source;
     UniqueFd output_sink;
+    // After the end: the write end of a FIFO that nobody has open while it is
+    // not empty. With the last who has it open its bytes would be gone.
+    UniqueFd unread_sink;
     Output output;
     UniqueFd input_source;
     UniqueFd input_sink;
@@ -97,8 +103,11 @@ class Streams {
   void RunInput(Stream* stream);
   void EndInput(Stream* stream);
   void End(Stream* stream);
-  // Closes all it has.
+  // Closes all it has, but for unread_sink.
   void Release(Stream* stream);
+  void KeepUnread(Stream* stream);
+  // Closes unread_sink when somebody has opened the FIFO to read.
+  void CheckForReader(Stream* stream);
   static link::StreamState StateOf(const Stream& stream);
   void Tell(const Stream& stream, link::Writer* head) const;
   void RunLater(Stream* stream, Copy::Result result);
@@ -110,6 +119,7 @@ class Streams {
   uint64_t next_serial_ = 1;
   std::vector<uint64_t> more_;
   int64_t retry_at_ = kNever;
+  int64_t reader_check_at_ = kNever;
   int64_t stall_at_ = kNever;  // Not after the first of the streams'.
 };
 

@@ -203,6 +203,50 @@ TEST_CASE("A reader that leaves and comes back misses nothing",
   CHECK(ReadBytes(reader.get(), 6) == "second");
 }
 
+TEST_CASE("What is left in a FIFO at the stream's end waits for a reader",
+          "[monitor][stream]") {
+  MonitorFixture monitor;
+  auto head = monitor.AcceptReadyHead();
+  const int fds = monitor.FdCount();
+  Pipe source = MakePipe();
+  UniqueFd sink = MakeFifo(monitor.path("out"));
+  head->StreamAdd(1, StreamKind::kOutput, 0, {source.read.get(), sink.get()});
+  CHECK(head->IsQuiet());
+  // Nobody but the monitor has it open now.
+  sink.Reset();
+  source.read.Reset();
+  WriteBytes(source.write.get(), "last words");
+  source.write.Reset();
+  CHECK(ExpectEnd(*head, 1).bytes == 10);
+  CHECK(monitor.FdCount() == fds + 1);
+  SECTION("who gets it, and the end of file") {
+    const UniqueFd reader = OpenReader(monitor.path("out"));
+    CHECK(ReadBytes(reader.get(), 11) == "last words");
+    CHECK(monitor.FdCount() == fds);
+  }
+  SECTION("until the stream is closed") {
+    head->StreamRef(Type::kStreamClose, 1);
+    CHECK(Eventually([&] { return monitor.FdCount() == fds; }));
+  }
+}
+
+TEST_CASE("A reader that is there has the end of file at once",
+          "[monitor][stream]") {
+  MonitorFixture monitor;
+  auto head = monitor.AcceptReadyHead();
+  const int fds = monitor.FdCount();
+  Pipe source = MakePipe();
+  UniqueFd sink = MakeFifo(monitor.path("out"));
+  const UniqueFd reader = OpenReader(monitor.path("out"));
+  head->StreamAdd(1, StreamKind::kOutput, 0, {source.read.get(), sink.get()});
+  WriteBytes(source.write.get(), "last words");
+  source.write.Reset();
+  CHECK(ExpectEnd(*head, 1).bytes == 10);
+  CHECK(monitor.FdCount() == fds);
+  sink.Reset();
+  CHECK(ReadBytes(reader.get(), 11) == "last words");
+}
+
 TEST_CASE("A writer that stays open holds up only its own stream's end",
           "[monitor][stream][idle]") {
   MonitorFixture monitor;
