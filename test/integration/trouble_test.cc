@@ -75,6 +75,7 @@ class TroubleTest : public IntegrationTest {
   void EndTask(BareShim* shim, TtrpcClient* client) {
     TaskClient task(client);
     (void)task.Kill(shim->id(), SIGKILL);
+    CHECK(task.Wait(shim->id()).ok());
     const auto deleted = task.Delete(shim->id());
     CAPTURE(deleted.message);
     CHECK(deleted.ok());
