@@ -58,6 +58,10 @@ class PublisherTest {
     };
   }
 
+  ~PublisherTest() {
+    if (head_ != nullptr) KillHead();
+  }
+
   void StartHead(const std::string& address = kEngine) {
     head_ = std::make_unique<Head>();
     head_->record = saved_;
@@ -77,12 +81,14 @@ class PublisherTest {
         &head_->record.outbox(), handlers);
     head_->publisher->TakeOver(record().next_event());
   }
-  // As if it had been killed.
-  void RestartHead() {
-    // Never touched again, like the memory of a dead process.
+  // Never touched again, like the memory of a dead process.
+  void KillHead() {
     static auto* dead = new std::vector<std::unique_ptr<Head>>;
     fake_.Disconnect();
     dead->push_back(std::move(head_));
+  }
+  void RestartHead() {
+    KillHead();
     StartHead();
   }
   void Save() {
