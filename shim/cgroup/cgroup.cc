@@ -1,7 +1,6 @@
 #include "shim/cgroup/cgroup.h"
 
 #include <linux/magic.h>
-#include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include <cerrno>
@@ -14,52 +13,6 @@
 
 namespace hydra {
 namespace {
-
-// One hierarchy in /proc/<pid>/cgroup: "4:cpu,cpuacct:/a/b", or "0::/a/b" for
-// the one of v2 (cgroups(7)).
-struct Membership {
-  std::vector<std::string> controllers;  // empty: v2
-  std::string path;
-};
-
-std::vector<Membership> ParseMemberships(std::string_view text) {
-  std::vector<Membership> out;
-  std::string_view line;
-  while (NextPiece(text, '\n', line)) {
-    // Only the first two colons separate: a cgroup's name may have some, too.
-    size_t first = line.find(':');
-    if (first == std::string_view::npos) continue;
-    size_t second = line.find(':', first + 1);
-    if (second == std::string_view::npos) continue;
-    Membership membership;
-    membership.path = std::string(line.substr(second + 1));
-    std::string_view names = line.substr(first + 1, second - first - 1);
-    std::string_view name;
-    while (NextPiece(names, ',', name))
-      membership.controllers.emplace_back(name);
-    out.push_back(std::move(membership));
-  }
-  return out;
-}
-
-// The first mount through which the cgroup can be seen; nothing if there is
-// none.
-std::optional<std::string> FindDirectory(const Membership& membership,
-                                         const std::vector<CgroupMount>& mounts,
-                                         const CgroupHost& host) {
-  const bool unified = membership.controllers.empty();
-  for (const CgroupMount& mount : mounts) {
-    if (mount.unified != unified) continue;
-    if (!unified && !mount.Has(membership.controllers.front())) continue;
-    std::optional<std::string> directory =
-        DirectoryUnder(mount, membership.path);
-    if (!directory) continue;
-    std::string path = host.prefix + *directory;
-    struct stat info;
-    if (stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return path;
-  }
-  return std::nullopt;
-}
 
 bool HasDotDot(std::string_view path) {
   std::string_view piece;
@@ -86,20 +39,17 @@ absl::StatusOr<Cgroup> Cgroup::OfProcess(pid_t pid, const CgroupHost& host) {
   HYDRA_ASSIGN_OR_RETURN(paths.mode, DetectCgroupMode(host));
   HYDRA_ASSIGN_OR_RETURN(std::vector<CgroupMount> mounts,
                          ReadCgroupMounts(host));
-  KernelFileReader reader;
-  HYDRA_ASSIGN_OR_RETURN(
-      std::string_view text,
-      reader.Read(host.prefix + "/proc/" + std::to_string(pid) + "/cgroup"));
-  for (const Membership& membership : ParseMemberships(text)) {
+  HYDRA_ASSIGN_OR_RETURN(std::vector<CgroupMembership> memberships,
+                         ReadCgroupMemberships(std::to_string(pid), host));
+  for (const CgroupMembership& membership : memberships) {
     // In hybrid mode the v2 tree has no controller that we read.
-    const bool unified = membership.controllers.empty();
+    const bool unified = membership.unified();
     if (unified != (paths.mode == CgroupMode::kV2)) continue;
-    std::optional<std::string> directory =
-        FindDirectory(membership, mounts, host);
-    if (!directory) continue;
-    if (unified) paths.directories.emplace(kUnified, *directory);
+    std::optional<CgroupPlace> place = FindPlace(membership, mounts, host);
+    if (!place) continue;
+    if (unified) paths.directories.emplace(kUnified, place->directory);
     for (const std::string& controller : membership.controllers) {
-      paths.directories.emplace(controller, *directory);
+      paths.directories.emplace(controller, place->directory);
     }
   }
   if (paths.directories.empty()) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "shim/base/status.h"
+#include "shim/cgroup/cpuset.h"
 #include "shim/cgroup/kernel_file.h"
 #include "shim/cgroup/mounts.h"
 
@@ -28,21 +29,6 @@ absl::StatusOr<std::vector<std::string>> SplitPath(std::string_view path) {
                            ": not a plain absolute path");
   }
   return names;
-}
-
-// A new cpuset has no cpus and no memory nodes, and takes no process until it
-// has (cpuset(7)): it gets its parent's.
-absl::Status InheritCpuset(const std::string& parent,
-                           const std::string& directory) {
-  KernelFileReader reader;
-  for (const char* name : {"/cpuset.cpus", "/cpuset.mems"}) {
-    HYDRA_ASSIGN_OR_RETURN(std::string_view own, reader.Read(directory + name));
-    if (!own.empty() && own != "\n") continue;
-    HYDRA_ASSIGN_OR_RETURN(std::string_view inherited,
-                           reader.Read(parent + name));
-    HYDRA_RETURN_IF_ERROR(WriteKernelFile(directory + name, inherited));
-  }
-  return absl::OkStatus();
 }
 
 // Makes the cgroup where it is missing, and gives its directory.

@@ -1,5 +1,7 @@
 #include "shim/cgroup/mounts.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 
 #include "shim/base/status.h"
@@ -100,6 +102,50 @@ std::optional<std::string> DirectoryUnder(const CgroupMount& mount,
   if (IsBelow(rest, "/..")) return std::nullopt;
   if (rest == "/") rest = {};
   return mount.mount_point + std::string(rest);
+}
+
+absl::StatusOr<std::vector<CgroupMembership>> ReadCgroupMemberships(
+    const std::string& process, const CgroupHost& host) {
+  KernelFileReader reader;
+  HYDRA_ASSIGN_OR_RETURN(
+      std::string_view text,
+      reader.Read(host.prefix + "/proc/" + process + "/cgroup"));
+  std::vector<CgroupMembership> out;
+  std::string_view line;
+  while (NextPiece(text, '\n', line)) {
+    // Only the first two colons separate: a cgroup's name may have some, too.
+    size_t first = line.find(':');
+    if (first == std::string_view::npos) continue;
+    size_t second = line.find(':', first + 1);
+    if (second == std::string_view::npos) continue;
+    CgroupMembership membership;
+    membership.path = std::string(line.substr(second + 1));
+    std::string_view names = line.substr(first + 1, second - first - 1);
+    std::string_view name;
+    while (NextPiece(names, ',', name)) {
+      membership.controllers.emplace_back(name);
+    }
+    out.push_back(std::move(membership));
+  }
+  return out;
+}
+
+std::optional<CgroupPlace> FindPlace(const CgroupMembership& membership,
+                                     const std::vector<CgroupMount>& mounts,
+                                     const CgroupHost& host) {
+  for (const CgroupMount& mount : mounts) {
+    if (mount.unified != membership.unified()) continue;
+    if (!mount.unified && !mount.Has(membership.controllers.front())) continue;
+    std::optional<std::string> directory =
+        DirectoryUnder(mount, membership.path);
+    if (!directory) continue;
+    std::string path = host.prefix + *directory;
+    struct stat info;
+    if (stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) {
+      return CgroupPlace{&mount, std::move(path)};
+    }
+  }
+  return std::nullopt;
 }
 
 }  // namespace hydra

@@ -1,4 +1,5 @@
-// The mounted cgroup hierarchies, from /proc/self/mountinfo (proc(5)).
+// The mounted cgroup hierarchies, from /proc/self/mountinfo (proc(5)), and the
+// places of processes in them.
 //
 // Any thread. For this directory's own use.
 
@@ -45,6 +46,30 @@ std::vector<CgroupMount> ParseCgroupMounts(std::string_view text);
 // the path is not below the mount's root.
 std::optional<std::string> DirectoryUnder(const CgroupMount& mount,
                                           std::string_view path);
+
+// One hierarchy in /proc/<pid>/cgroup: "4:cpu,cpuacct:/a/b", or "0::/a/b" for
+// the one of v2 (cgroups(7)).
+struct CgroupMembership {
+  std::vector<std::string> controllers;  // Empty: v2.
+  std::string path;
+
+  bool unified() const { return controllers.empty(); }
+};
+
+// Of `process`: a pid, or "self". Errors as KernelFileReader has them.
+absl::StatusOr<std::vector<CgroupMembership>> ReadCgroupMemberships(
+    const std::string& process, const CgroupHost& host);
+
+// A cgroup as a directory.
+struct CgroupPlace {
+  const CgroupMount* mount;  // One of those that were searched.
+  std::string directory;     // With CgroupHost::prefix.
+};
+
+// Through the first mount that shows it; nothing if none does.
+std::optional<CgroupPlace> FindPlace(const CgroupMembership& membership,
+                                     const std::vector<CgroupMount>& mounts,
+                                     const CgroupHost& host);
 
 }  // namespace hydra
 
