@@ -7,7 +7,7 @@
 readonly HYDRA_BUILD_PACKAGES=(
   g++ cmake ninja-build pkg-config
   libgrpc++-dev libprotobuf-dev protobuf-compiler protobuf-compiler-grpc
-  libabsl-dev libc-ares-dev libre2-dev libssl-dev zlib1g-dev
+  libabsl-dev libc-ares-dev libdbus-1-dev libre2-dev libssl-dev zlib1g-dev
   nlohmann-json3-dev libcli11-dev libtomlplusplus-dev catch2
   containerd runc busybox-static iproute2
 )

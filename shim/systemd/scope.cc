@@ -1,0 +1,236 @@
+#include "shim/systemd/scope.h"
+
+#include <dbus/dbus.h>
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "shim/base/status.h"
+
+namespace hydra {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr char kSystemBus[] = "unix:path=/run/dbus/system_bus_socket";
+constexpr char kSystemd[] = "org.freedesktop.systemd1";
+constexpr char kSystemdPath[] = "/org/freedesktop/systemd1";
+constexpr char kManager[] = "org.freedesktop.systemd1.Manager";
+constexpr char kJobRemoved[] = "JobRemoved";
+constexpr char kMatch[] =
+    "type='signal',sender='org.freedesktop.systemd1',"
+    "interface='org.freedesktop.systemd1.Manager',member='JobRemoved'";
+
+struct CloseConnection {
+  void operator()(DBusConnection* connection) const {
+    dbus_connection_close(connection);
+    dbus_connection_unref(connection);
+  }
+};
+struct UnrefMessage {
+  void operator()(DBusMessage* message) const { dbus_message_unref(message); }
+};
+using Connection = std::unique_ptr<DBusConnection, CloseConnection>;
+using BusMessage = std::unique_ptr<DBusMessage, UnrefMessage>;
+
+class Error final {
+ public:
+  Error() { dbus_error_init(&error_); }
+  Error(const Error&) = delete;
+  Error& operator=(const Error&) = delete;
+  ~Error() { dbus_error_free(&error_); }
+
+  DBusError* get() { return &error_; }
+  absl::Status ToStatus(const char* operation) const {
+    absl::StatusCode code = absl::StatusCode::kUnknown;
+    for (const char* name :
+         {DBUS_ERROR_NO_SERVER, DBUS_ERROR_FILE_NOT_FOUND,
+          DBUS_ERROR_DISCONNECTED, DBUS_ERROR_NAME_HAS_NO_OWNER,
+          DBUS_ERROR_SERVICE_UNKNOWN}) {
+      if (Is(name)) code = absl::StatusCode::kUnavailable;
+    }
+    // libdbus says "no reply" both for its own timeout and for a peer's end.
+    for (const char* name : {DBUS_ERROR_NO_REPLY, DBUS_ERROR_TIMEOUT}) {
+      if (Is(name)) code = absl::StatusCode::kDeadlineExceeded;
+    }
+    return MakeError(code, std::string(operation) + ": " +
+                               (error_.message == nullptr ? "unknown error"
+                                                          : error_.message));
+  }
+
+ private:
+  bool Is(const char* name) const {
+    return dbus_error_has_name(&error_, name) != 0;
+  }
+
+  DBusError error_;
+};
+
+// One property of a unit, name and value, into an array of them. libdbus fails
+// here, and at what is like it below, only for want of memory; the message is
+// then incomplete, and refused.
+void AppendProperty(DBusMessageIter* properties, const char* name,
+                    const char* signature, int type, const void* value) {
+  DBusMessageIter entry, variant;
+  dbus_message_iter_open_container(properties, DBUS_TYPE_STRUCT, nullptr,
+                                   &entry);
+  dbus_message_iter_append_basic(&entry, DBUS_TYPE_STRING, &name);
+  dbus_message_iter_open_container(&entry, DBUS_TYPE_VARIANT, signature,
+                                   &variant);
+  if (*signature == DBUS_TYPE_ARRAY) {
+    DBusMessageIter array;
+    dbus_message_iter_open_container(&variant, DBUS_TYPE_ARRAY, signature + 1,
+                                     &array);
+    dbus_message_iter_append_basic(&array, type, value);
+    dbus_message_iter_close_container(&variant, &array);
+  } else {
+    dbus_message_iter_append_basic(&variant, type, value);
+  }
+  dbus_message_iter_close_container(&entry, &variant);
+  dbus_message_iter_close_container(properties, &entry);
+}
+
+void AppendString(DBusMessageIter* properties, const char* name,
+                  const char* value) {
+  AppendProperty(properties, name, DBUS_TYPE_STRING_AS_STRING, DBUS_TYPE_STRING,
+                 &value);
+}
+
+void AppendFalse(DBusMessageIter* properties, const char* name) {
+  const dbus_bool_t value = 0;
+  AppendProperty(properties, name, DBUS_TYPE_BOOLEAN_AS_STRING,
+                 DBUS_TYPE_BOOLEAN, &value);
+}
+
+// StartTransientUnit(name, mode, properties, auxiliary units).
+BusMessage StartTransientUnit(const Scope& scope) {
+  BusMessage call(dbus_message_new_method_call(kSystemd, kSystemdPath, kManager,
+                                               "StartTransientUnit"));
+  const char* name = scope.name.c_str();
+  const char* mode = "fail";
+  const auto pid = static_cast<uint32_t>(scope.pid);
+  DBusMessageIter arguments, properties, units;
+  dbus_message_iter_init_append(call.get(), &arguments);
+  dbus_message_iter_append_basic(&arguments, DBUS_TYPE_STRING, &name);
+  dbus_message_iter_append_basic(&arguments, DBUS_TYPE_STRING, &mode);
+  dbus_message_iter_open_container(&arguments, DBUS_TYPE_ARRAY, "(sv)",
+                                   &properties);
+  AppendString(&properties, "Description", scope.description.c_str());
+  AppendString(&properties, "Slice", scope.slice.c_str());
+  AppendString(&properties, "CollectMode", "inactive-or-failed");
+  AppendFalse(&properties, "DefaultDependencies");
+  AppendFalse(&properties, "Delegate");
+  // A memory cgroup for each instance would cost more than the instance; the
+  // slice has one. Without it, the death of a head for want of memory cannot
+  // make systemd stop the whole scope either (OOMPolicy=).
+  AppendFalse(&properties, "MemoryAccounting");
+  AppendProperty(&properties, "PIDs", "au", DBUS_TYPE_UINT32, &pid);
+  dbus_message_iter_close_container(&arguments, &properties);
+  dbus_message_iter_open_container(&arguments, DBUS_TYPE_ARRAY, "(sa(sv))",
+                                   &units);
+  dbus_message_iter_close_container(&arguments, &units);
+  return call;
+}
+
+absl::StatusOr<BusMessage> Call(DBusConnection* connection, DBusMessage* call,
+                                milliseconds timeout, const char* operation) {
+  Error error;
+  BusMessage reply(dbus_connection_send_with_reply_and_block(
+      connection, call, static_cast<int>(timeout.count()), error.get()));
+  if (reply == nullptr) return error.ToStatus(operation);
+  return reply;
+}
+
+absl::StatusOr<Connection> Connect(milliseconds timeout) {
+  const char* address = getenv("DBUS_SYSTEM_BUS_ADDRESS");
+  Error error;
+  Connection connection(dbus_connection_open_private(
+      address != nullptr && *address != '\0' ? address : kSystemBus,
+      error.get()));
+  if (connection == nullptr) return error.ToStatus("connect to system bus");
+  dbus_connection_set_exit_on_disconnect(connection.get(), 0);
+  // Not dbus_bus_register(), which waits for as long as it likes.
+  const BusMessage hello(dbus_message_new_method_call(
+      DBUS_SERVICE_DBUS, DBUS_PATH_DBUS, DBUS_INTERFACE_DBUS, "Hello"));
+  HYDRA_RETURN_IF_ERROR(
+      Call(connection.get(), hello.get(), timeout, "greet system bus")
+          .status());
+  return connection;
+}
+
+void WatchJobs(DBusConnection* connection) {
+  const BusMessage call(dbus_message_new_method_call(
+      DBUS_SERVICE_DBUS, DBUS_PATH_DBUS, DBUS_INTERFACE_DBUS, "AddMatch"));
+  const char* match = kMatch;
+  dbus_message_append_args(call.get(), DBUS_TYPE_STRING, &match,
+                           DBUS_TYPE_INVALID);
+  // The bus takes messages in their order, so the match is there before the
+  // job is.
+  dbus_message_set_no_reply(call.get(), 1);
+  dbus_connection_send(connection, call.get(), nullptr);
+}
+
+absl::Status WaitForJob(DBusConnection* connection, const char* job,
+                        milliseconds timeout) {
+  const auto deadline = steady_clock::now() + timeout;
+  for (;;) {
+    while (const BusMessage message{dbus_connection_pop_message(connection)}) {
+      if (!dbus_message_is_signal(message.get(), kManager, kJobRemoved)) {
+        continue;
+      }
+      uint32_t id = 0;
+      const char *path = nullptr, *unit = nullptr, *result = nullptr;
+      Error error;
+      if (!dbus_message_get_args(message.get(), error.get(), DBUS_TYPE_UINT32,
+                                 &id, DBUS_TYPE_OBJECT_PATH, &path,
+                                 DBUS_TYPE_STRING, &unit, DBUS_TYPE_STRING,
+                                 &result, DBUS_TYPE_INVALID) ||
+          strcmp(path, job) != 0) {
+        continue;
+      }
+      if (strcmp(result, "done") == 0) return absl::OkStatus();
+      return Unknown(std::string("start scope: systemd's job ended as ") +
+                     result);
+    }
+    const auto left =
+        std::chrono::ceil<milliseconds>(deadline - steady_clock::now());
+    if (left.count() <= 0) {
+      return MakeError(absl::StatusCode::kDeadlineExceeded,
+                       "start scope: systemd did not do it in time");
+    }
+    if (!dbus_connection_read_write(connection,
+                                    static_cast<int>(left.count()))) {
+      return MakeError(absl::StatusCode::kUnavailable,
+                       "start scope: the system bus is gone");
+    }
+  }
+}
+
+}  // namespace
+
+bool SystemdRuns() {
+  struct stat info;
+  return lstat("/run/systemd/system", &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+absl::Status StartScope(const Scope& scope, milliseconds timeout) {
+  HYDRA_ASSIGN_OR_RETURN(const Connection connection, Connect(timeout));
+  WatchJobs(connection.get());
+  HYDRA_ASSIGN_OR_RETURN(const BusMessage reply,
+                         Call(connection.get(), StartTransientUnit(scope).get(),
+                              timeout, "start scope"));
+  const char* job = nullptr;
+  Error error;
+  if (!dbus_message_get_args(reply.get(), error.get(), DBUS_TYPE_OBJECT_PATH,
+                             &job, DBUS_TYPE_INVALID)) {
+    return error.ToStatus("start scope");
+  }
+  return WaitForJob(connection.get(), job, timeout);
+}
+
+}  // namespace hydra
