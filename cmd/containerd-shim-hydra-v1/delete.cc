@@ -10,6 +10,7 @@
 #include <climits>
 #include <filesystem>
 #include <optional>
+#include <vector>
 
 #include "cmd/containerd-shim-hydra-v1/command.h"
 #include "cmd/containerd-shim-hydra-v1/listener.h"
@@ -19,6 +20,7 @@
 #include "containerd/task/v2/task.pb.h"
 #include "shim/base/log.h"
 #include "shim/base/status.h"
+#include "shim/cgroup/beside.h"
 #include "shim/mount/unmount.h"
 #include "shim/runtime/bundle.h"
 #include "shim/state/paths.h"
@@ -142,6 +144,9 @@ absl::Status Delete(const Flags& flags) {
   if (monitor.ok()) {
     if (pid != 0 && Exists(paths.state)) AwaitRecordedExit(paths, pid);
     EndMonitor(paths, *monitor);
+    // One that was killed could not do it.
+    const absl::StatusOr<std::vector<BesideCgroup>> beside = FindBeside();
+    if (beside.ok()) RemoveBeside(*beside);
   }
   const RecordedExit exit =
       FindRecordedExit(paths, pid).value_or(KilledNow(pid));

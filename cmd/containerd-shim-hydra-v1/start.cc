@@ -15,6 +15,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "cmd/containerd-shim-hydra-v1/bootstrap.h"
+#include "cmd/containerd-shim-hydra-v1/engine_cgroup.h"
 #include "cmd/containerd-shim-hydra-v1/environment.h"
 #include "cmd/containerd-shim-hydra-v1/listener.h"
 #include "cmd/containerd-shim-hydra-v1/monitor_process.h"
@@ -93,24 +94,21 @@ absl::Status PrepareProcess(const containerd::runc::v1::Options& options) {
 absl::StatusOr<MonitorCommand> CommandOf(const Flags& flags,
                                          const Bootstrap& bootstrap,
                                          const InstancePaths& paths,
-                                         const std::string& bundle) {
+                                         const std::string& bundle,
+                                         const EngineCgroup& cgroup) {
   MonitorCommand command;
   std::string self;
   HYDRA_ASSIGN_OR_RETURN(command.path, FindMonitor(&self));
-  command.arguments = {"hydra-monitor",
-                       "--directory",
-                       paths.directory,
-                       "--socket",
-                       paths.socket,
-                       "--head",
-                       self,
-                       "--",
-                       "-namespace",
-                       flags.container_namespace,
-                       "-id",
-                       flags.id,
-                       "-address",
-                       bootstrap.grpc_address};
+  command.arguments = {
+      "hydra-monitor", "--directory", paths.directory, "--socket", paths.socket,
+      "--head",        self};
+  for (const std::string& directory : cgroup.left_for()) {
+    command.arguments.insert(command.arguments.end(), {"--cgroup", directory});
+  }
+  command.arguments.insert(
+      command.arguments.end(),
+      {"--", "-namespace", flags.container_namespace, "-id", flags.id,
+       "-address", bootstrap.grpc_address});
   if (bootstrap.debug) command.arguments.push_back("-debug");
   command.arguments.insert(command.arguments.end(),
                            {"-bundle", bundle, "serve"});
@@ -153,8 +151,10 @@ absl::Status Start(const Flags& flags) {
     (void)RemoveInstance(paths);  // The error that led here is the one to tell.
   });
   HYDRA_RETURN_IF_ERROR(PrepareProcess(options.options));
+  EngineCgroup cgroup;
+  if (options.options.shim_cgroup().empty()) cgroup.Leave(flags, paths);
   HYDRA_ASSIGN_OR_RETURN(MonitorCommand command,
-                         CommandOf(flags, bootstrap, paths, bundle));
+                         CommandOf(flags, bootstrap, paths, bundle, cgroup));
   HYDRA_ASSIGN_OR_RETURN(
       MonitorProcess monitor,
       MonitorProcess::Spawn(std::move(command), listener.get(), log.get()));
@@ -169,6 +169,7 @@ absl::Status Start(const Flags& flags) {
   HYDRA_RETURN_IF_ERROR(Answer(bootstrap, paths));
   std::move(remove_address).Cancel();
   monitor.Release();
+  cgroup.Release();
   std::move(end_monitor).Cancel();
   std::move(remove_instance).Cancel();
   return absl::OkStatus();

@@ -1,7 +1,7 @@
 // hydra-monitor: the supervisor of one container. See shim/monitor/monitor.h.
 //
 //   hydra-monitor --directory DIR --socket PATH --head BINARY [--log-fd N]
-//                 -- HEAD_ARGUMENT...
+//                 [--cgroup DIR]... -- HEAD_ARGUMENT...
 //
 // Executed by `containerd-shim-hydra-v1 start`, never by hand. Descriptor 3 is
 // the listening socket; 4 gets one NUL byte once it is served, or the text of
@@ -13,6 +13,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <utility>
+#include <vector>
+
+#include "shim/monitor/cgroups.h"
 #include "shim/monitor/log.h"
 #include "shim/monitor/monitor.h"
 #include "shim/monitor/process.h"
@@ -38,6 +42,7 @@ MonitorOptions ParseArguments(int argc, char** argv) {
       {"socket", required_argument, nullptr, 's'},
       {"head", required_argument, nullptr, 'h'},
       {"log-fd", required_argument, nullptr, 'l'},
+      {"cgroup", required_argument, nullptr, 'c'},
       {nullptr, 0, nullptr, 0}};
   MonitorOptions options;
   options.listen_fd = kListenFd;
@@ -48,6 +53,7 @@ MonitorOptions ParseArguments(int argc, char** argv) {
     if (c == 'd') options.directory = optarg;
     if (c == 's') options.socket_path = optarg;
     if (c == 'h') head = optarg;
+    if (c == 'c') options.cgroups.push_back(optarg);
     if (c == 'l' && dup2(atoi(optarg), STDERR_FILENO) < 0) {
       Fail("--log-fd", ErrorName(errno));
     }
@@ -66,15 +72,20 @@ MonitorOptions ParseArguments(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   MonitorOptions options = ParseArguments(argc, argv);
+  const std::vector<const char*> cgroups = options.cgroups;
   hydra::monitor::PrepareProcess(kReadyFd + 1);
   hydra::monitor::OpenLog(options.socket_path);
-  Monitor monitor(std::move(options));
-  const char* what = nullptr;
-  const int error = monitor.Open(&what);
-  if (error != 0) Fail(what, ErrorName(error));
-  const bool told = write(kReadyFd, "", 1) == 1;
-  close(kReadyFd);
-  if (!told) hydra::monitor::LogWarning("nobody waited for the start");
-  monitor.Run();
+  {
+    Monitor monitor(std::move(options));
+    const char* what = nullptr;
+    const int error = monitor.Open(&what);
+    if (error != 0) Fail(what, ErrorName(error));
+    const bool told = write(kReadyFd, "", 1) == 1;
+    close(kReadyFd);
+    if (!told) hydra::monitor::LogWarning("nobody waited for the start");
+    monitor.Run();
+  }
+  // With everything closed: engines wait for that, and not for this.
+  hydra::monitor::LeaveCgroups(cgroups);
   return 0;
 }

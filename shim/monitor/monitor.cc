@@ -102,13 +102,15 @@ int Monitor::Open(const char** what) {
 
 void Monitor::Run() {
   head_.Start();
-  while (true) {
-    Turn();
-    if (quit_at_ == kNever) continue;
-    if (server_.sent_all() || MonotonicNow() >= quit_at_) break;
-  }
+  while (!IsDone()) Turn();
   exit_file_.Delete();
   LogInfo("quit");
+}
+
+bool Monitor::IsDone() const {
+  if (quit_at_ == kNever) return false;
+  const bool head_ended = options_.cgroups.empty() || head_.pid() == 0;
+  return (server_.sent_all() && head_ended) || MonotonicNow() >= quit_at_;
 }
 
 int Monitor::TimeoutMs() const {

@@ -39,6 +39,9 @@ struct MonitorOptions {
   const char* directory = nullptr;    // Made the working directory.
   const char* socket_path = nullptr;  // What the listener is bound to.
   std::vector<const char*> head_argv;
+  // The cgroups that this process was put into for its life, to be left and
+  // removed after it: see LeaveCgroups.
+  std::vector<const char*> cgroups;
   int listen_fd = -1;  // Taken.
 };
 
@@ -50,12 +53,14 @@ class Monitor {
   // a bad directory, a head that cannot be executed, no descriptors.
   int Open(const char** what);
 
-  // The loop. Returns after kQuit.
+  // The loop. Returns after kQuit, and after the head's end if there are
+  // cgroups to leave, which it would keep in use.
   void Run();
 
  private:
   int OpenSignals();
   int OpenExitFile();
+  bool IsDone() const;
   int TimeoutMs() const;
   void Turn();
   void RunDue();

@@ -12,6 +12,8 @@
 #include <fstream>
 #include <iterator>
 
+#include "shim/cgroup/beside.h"
+
 namespace hydra::test {
 namespace {
 
@@ -57,6 +59,9 @@ Sandbox::~Sandbox() {
   const pid_t pid = MonitorPid();
   if (pid > 0) kill(pid, SIGKILL);
   CHECK_FALSE(IsRunning(pid, 2000));
+  // Where a real monitor would have removed itself.
+  const auto beside = FindBeside();
+  if (beside.ok()) RemoveBeside(*beside);
   std::filesystem::remove_all(root_);
 }
 

@@ -56,6 +56,10 @@ TEST_CASE("the monitor gets its arguments and descriptors, and no other",
   const InstancePaths paths = sandbox.paths();
   std::vector<std::string> arguments, descriptors;
   for (const std::string& line : report) {
+    // Pairs of them, if the test itself is in a cgroup below the root.
+    if (line == "arg --cgroup" || line.rfind("arg /sys/fs/cgroup/", 0) == 0) {
+      continue;
+    }
     if (line.rfind("arg ", 0) == 0) arguments.push_back(line.substr(4));
     if (line.rfind("fd ", 0) == 0) descriptors.push_back(line.substr(3));
   }
