@@ -56,8 +56,9 @@ std::string Difference(const Story& expected, const Story& story) {
   return text;
 }
 
-// How a life goes: the steps between two markers are those that pairs of
-// points are tried in, all of them if there is no marker.
+// How a life goes. Heads are killed in `steps`; without a `before`, also when
+// the shim starts and ends. The shim is started before and shut down after it
+// all.
 struct Scenario {
   std::string shell;
   bool terminal = false;
