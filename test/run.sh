@@ -24,6 +24,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 readonly engine='^integration$'
 readonly fast='^(unit|process)$'
+readonly model='^model$'
 # Of one test, unless it sets a limit of its own.
 readonly test_seconds=300
 
@@ -130,7 +131,7 @@ sanitizer_reports() {
 # need the machine for themselves come one at a time.
 run_engine_tests() {
   run_tests "$1" release integration -L "$engine" -j2
-  run_tests "$1" release slow -LE "$fast|$engine"
+  run_tests "$1" release slow -LE "$fast|$engine|$model"
 }
 
 # The functions stage_NAME are the stages; each may be run alone.
@@ -143,6 +144,7 @@ stage_quick() {
 stage_release() {
   build --release release || return
   run_tests --release release fast -L "$fast" -j2
+  run_tests --release release model -L "$model" -j2
   run_engine_tests --release
 }
 

@@ -53,6 +53,9 @@
 //   the head dead at any point: the next one asks for the same event under the
 //   same name, and gets that answer. Where the engine dies between reading an
 //   event and answering, nobody can know, and the event is sent again.
+//
+// handover.pml, beside this file, is a model of all this, checked with a death
+// of the head at every step. What is changed here is changed there.
 
 #ifndef HYDRA_LINK_PROTOCOL_H_
 #define HYDRA_LINK_PROTOCOL_H_
