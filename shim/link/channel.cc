@@ -56,10 +56,16 @@ bool Reader::TakeBuffered(Message* message, bool* bad) {
 }
 
 Reader::Result Reader::Next(int fd, Message* message) {
-  bool bad = false;
-  if (TakeBuffered(message, &bad)) return Result::kMessage;
-  if (bad) return Result::kError;
+  while (true) {
+    bool bad = false;
+    if (TakeBuffered(message, &bad)) return Result::kMessage;
+    if (bad) return Result::kError;
+    Result why;
+    if (!Fill(fd, &why)) return why;
+  }
+}
 
+bool Reader::Fill(int fd, Result* why) {
   if (consumed_ > 0) {
     buffer_.erase(0, consumed_);
     consumed_ = 0;
@@ -86,8 +92,10 @@ Reader::Result Reader::Next(int fd, Message* message) {
   } while (n < 0 && errno == EINTR);
   buffer_.resize(old_size + (n > 0 ? static_cast<size_t>(n) : 0));
   if (n < 0) {
-    if (errno == EAGAIN) return Result::kAgain;
-    return errno == ECONNRESET ? Result::kClosed : Result::kError;
+    *why = errno == EAGAIN       ? Result::kAgain
+           : errno == ECONNRESET ? Result::kClosed
+                                 : Result::kError;
+    return false;
   }
   for (cmsghdr* c = CMSG_FIRSTHDR(&msg); c != nullptr;
        c = CMSG_NXTHDR(&msg, c)) {
@@ -99,9 +107,8 @@ Reader::Result Reader::Next(int fd, Message* message) {
       fds_.emplace_back(received);
     }
   }
-  if (n == 0) return Result::kClosed;
-  if (TakeBuffered(message, &bad)) return Result::kMessage;
-  return bad ? Result::kError : Result::kAgain;
+  *why = Result::kClosed;
+  return n > 0;
 }
 
 void Writer::AddRaw(Type type, uint64_t token, uint32_t step,

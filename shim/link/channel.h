@@ -54,12 +54,14 @@ class Reader {
                // descriptor), or recvmsg(2) failed; errno says which.
   };
 
-  // Reads from `fd` at most once, unless a message is already buffered, and
-  // never blocks.
+  // Reads from `fd` until a message is whole or nothing is left, and never
+  // blocks. So kAgain means that the peer, if it is dead, said no more.
   Result Next(int fd, Message* message);
 
  private:
   bool TakeBuffered(Message* message, bool* bad);
+  // Reads once; false if nothing came, with *why.
+  bool Fill(int fd, Result* why);
 
   std::string buffer_;
   size_t consumed_ = 0;

@@ -226,6 +226,27 @@ TEST_CASE("The end of the peer is told after what it said", "[link][channel]") {
   CHECK_FALSE(pair.writer.Flush(pair.right.get()));
 }
 
+// The monitor takes a dead head's last words with one pass, which ends at
+// kAgain: a claim behind a long answer must not be lost.
+TEST_CASE("A dead peer's last words come in one go, long ones too",
+          "[link][channel]") {
+  Pair pair;
+  pair.writer.Add(Type::kResponse, 1, 0, std::string(50'000, 'x'));
+  pair.writer.Add(Type::kClaim, 2, 0, Claim{});
+  REQUIRE(pair.writer.Flush(pair.left.get()));
+  REQUIRE(pair.writer.empty());
+  pair.left.Reset();
+  Message message;
+  REQUIRE(pair.reader.Next(pair.right.get(), &message) ==
+          Reader::Result::kMessage);
+  CHECK(message.tail().size() == 50'000);
+  REQUIRE(pair.reader.Next(pair.right.get(), &message) ==
+          Reader::Result::kMessage);
+  CHECK(message.type() == Type::kClaim);
+  CHECK(pair.reader.Next(pair.right.get(), &message) ==
+        Reader::Result::kClosed);
+}
+
 TEST_CASE("A full socket keeps the rest queued", "[link][channel]") {
   Pair pair;
   pair.writer.Add(Type::kResponse, 1, 0, std::string(1 << 20, 'x'));
