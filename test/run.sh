@@ -25,6 +25,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly engine='^integration$'
 readonly fast='^(unit|process)$'
 readonly model='^model$'
+readonly chaos='^chaos$'
 # Of one test, unless it sets a limit of its own.
 readonly test_seconds=300
 
@@ -131,7 +132,8 @@ sanitizer_reports() {
 # need the machine for themselves come one at a time.
 run_engine_tests() {
   run_tests "$1" release integration -L "$engine" -j2
-  run_tests "$1" release slow -LE "$fast|$engine|$model"
+  run_tests "$1" release slow -LE "$fast|$engine|$model|$chaos"
+  run_tests "$1" release chaos -L "$chaos"
 }
 
 # The functions stage_NAME are the stages; each may be run alone.
