@@ -16,8 +16,9 @@
 
 namespace hydra::testing {
 
-// A head that dies between an event's delivery and the note of it delivers the
-// event again. To become false when the engine's answer outlives the head.
+// While the engine lives: a head that dies between an event's delivery and the
+// note of it delivers it again. To become false when the engine's answer
+// outlives the head. The engine's own death may always repeat one.
 inline constexpr bool kEventsMayRepeat = true;
 
 // Keeps the engine alive during calls of which it would itself not know, after
