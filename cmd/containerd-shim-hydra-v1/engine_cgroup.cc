@@ -1,11 +1,17 @@
 #include "cmd/containerd-shim-hydra-v1/engine_cgroup.h"
 
+#include <poll.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
+#include <sstream>
+#include <system_error>
 
+#include "shim/base/file.h"
 #include "shim/base/log.h"
 #include "shim/base/status.h"
 #include "shim/cgroup/beside.h"
@@ -15,23 +21,60 @@
 namespace hydra {
 namespace {
 
-// A busy systemd takes its time, and an engine waits only so long for `start`.
-constexpr std::chrono::seconds kSystemdTimeout{1};
+// A busy systemd takes its time; nobody waits for it.
+constexpr std::chrono::seconds kSystemdTimeout{5};
+constexpr std::chrono::seconds kHeadTimeout{1};
 // Below system.slice, so that what limits the machine's services as a whole
 // still does.
 constexpr char kSlice[] = "system-hydra.slice";
 
-// The engine's hash and our pid make it unique; the description is for people.
-Scope ScopeOf(const Flags& flags, const InstancePaths& paths) {
+// The monitor's head, which is this same program; 0 if there is none now.
+pid_t HeadOf(pid_t monitor) {
+  const std::string pid = std::to_string(monitor);
+  const absl::StatusOr<std::string> children =
+      ReadFile("/proc/" + pid + "/task/" + pid + "/children", 4096);
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  std::istringstream words(children.value_or(""));
+  for (pid_t child; words >> child;) {
+    const std::string program = "/proc/" + std::to_string(child) + "/exe";
+    if (std::filesystem::read_symlink(program, error) == self) return child;
+  }
+  return 0;
+}
+
+// A monitor that is ready is about to start its head: a matter of 1 ms.
+pid_t AwaitHead(pid_t monitor) {
+  const auto deadline = std::chrono::steady_clock::now() + kHeadTimeout;
+  pid_t head = HeadOf(monitor);
+  while (head == 0 && std::chrono::steady_clock::now() < deadline) {
+    poll(nullptr, 0, 5);
+    head = HeadOf(monitor);
+  }
+  return head;
+}
+
+// The engine's hash and the monitor's pid make it unique; the description is
+// for people.
+Scope ScopeOf(const Flags& flags, const InstancePaths& paths, pid_t monitor) {
   const std::string& engine = paths.engine_directory;
   Scope scope;
   scope.name = "hydra-" + engine.substr(engine.rfind('/') + 1) + "-" +
-               std::to_string(getpid()) + ".scope";
+               std::to_string(monitor) + ".scope";
   scope.slice = kSlice;
   scope.description =
       "Hydra monitor of " + flags.container_namespace + "/" + flags.id;
-  scope.pid = getpid();
+  // This process as well, so that nobody of us keeps the cgroup that we leave.
+  scope.pids = {monitor, getpid()};
+  const pid_t head = AwaitHead(monitor);
+  if (head > 0) scope.pids.push_back(head);
   return scope;
+}
+
+std::vector<const char*> PointersTo(const std::vector<std::string>& strings) {
+  std::vector<const char*> pointers;
+  for (const std::string& string : strings) pointers.push_back(string.c_str());
+  return pointers;
 }
 
 [[noreturn]] void EndAs(pid_t child) {
@@ -50,21 +93,13 @@ absl::Status EnterUnified(const BesideCgroup& beside) {
 
 }  // namespace
 
-void EngineCgroup::Leave(const Flags& flags, const InstancePaths& paths) {
+void EngineCgroup::Leave() {
   const absl::StatusOr<std::vector<BesideCgroup>> places = FindBeside();
   if (!places.ok()) {
     LogDebug("leave the engine's cgroup, ignoring: ", Message(places.status()));
     return;
   }
-  if (places->empty()) return;
-  // Only root may ask it.
-  if (SystemdRuns() && geteuid() == 0) {
-    const absl::Status status =
-        StartScope(ScopeOf(flags, paths), kSystemdTimeout);
-    if (status.ok()) return;
-    LogWarning("leave the engine's cgroup by systemd, trying without: ",
-               Message(status));
-  }
+  had_to_leave_ = !places->empty();
   // One line, however many hierarchies do not let us: in a container that sees
   // them read-only that is how it always is.
   absl::Status first;
@@ -79,12 +114,26 @@ void EngineCgroup::Leave(const Flags& flags, const InstancePaths& paths) {
   }
 }
 
-EngineCgroup::~EngineCgroup() {
-  std::vector<const char*> directories;
-  for (const std::string& directory : left_for_) {
-    directories.push_back(directory.c_str());
+void EngineCgroup::AskSystemd(const Flags& flags, const InstancePaths& paths,
+                              pid_t monitor, int log_fd) const {
+  // Only root may ask it.
+  if (!had_to_leave_ || geteuid() != 0 || !SystemdRuns()) return;
+  if (fork() != 0) return;
+  // The engine reads our output to its end; and a listening socket that we keep
+  // would pass for a living monitor.
+  for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) dup2(log_fd, fd);
+  close_range(STDERR_FILENO + 1, ~0U, 0);
+  SetLogSink(STDERR_FILENO, log_level());
+  setsid();
+  const absl::Status status =
+      StartScope(ScopeOf(flags, paths, monitor), kSystemdTimeout);
+  if (!status.ok() && kill(monitor, 0) == 0) {
+    LogWarning("no scope for the monitor, ignoring: ", Message(status));
   }
-  monitor::LeaveCgroups(directories);
+  monitor::LeaveCgroups(PointersTo(left_for_));
+  _exit(0);
 }
+
+EngineCgroup::~EngineCgroup() { monitor::LeaveCgroups(PointersTo(left_for_)); }
 
 }  // namespace hydra

@@ -1,11 +1,13 @@
 // Out of the engine's cgroup: what ends all that is in it, as systemd does with
 // a unit of KillMode=control-group, is to end no monitor.
 //
-// Where systemd runs, a transient scope of its own for each instance; else, and
-// where systemd will not, the cgroup beside the engine's
-// (shim/cgroup/beside.h). It is `start` that moves, before the monitor is
-// started: so nothing is ever born in the engine's cgroup, and no answer is
-// given before it is done.
+// First the cheap and certain thing: `start` goes beside the engine's cgroup
+// (shim/cgroup/beside.h) before it starts the monitor, so nothing is ever born
+// where it could be killed, and no answer is given before. Then, where systemd
+// runs, the proper thing: a transient scope for each instance, which systemd
+// knows and shows. That takes 15 ms and more, most of it an RCU grace period in
+// the kernel, so a process of its own asks for it when the engine has its
+// answer. If that process dies, or systemd will not, only the scope is missing.
 //
 // runc is the monitor's child, and goes with it: a cgroupsPath that is absolute
 // or systemd's "slice:prefix:name", as ctr, Docker and CRI send them, means the
@@ -19,6 +21,8 @@
 
 #ifndef HYDRA_CMD_SHIM_ENGINE_CGROUP_H_
 #define HYDRA_CMD_SHIM_ENGINE_CGROUP_H_
+
+#include <sys/types.h>
 
 #include <string>
 #include <vector>
@@ -37,12 +41,20 @@ class EngineCgroup final {
   // the last, unless they were released.
   ~EngineCgroup();
 
-  // What fails is logged and passed over: a monitor that stays is what
-  // containerd's own shim always is. Does nothing in root cgroups.
+  // Before the monitor is started. What fails is logged and passed over: a
+  // monitor that stays is what containerd's own shim always is. Does nothing in
+  // root cgroups.
   //
-  // On v2 without systemd it returns in a child that was born in the new
-  // cgroup: the caller waits for the child, and ends as it does.
-  void Leave(const Flags& flags, const InstancePaths& paths);
+  // On v2 it returns in a child that was born in the new cgroup: the caller
+  // waits for the child, and ends as it does.
+  void Leave();
+
+  // When the engine has been answered: has a process of its own move the
+  // monitor and its head on to a scope, if there were cgroups to leave and
+  // systemd runs. That process has the log and no other descriptor of ours,
+  // and ends within seconds.
+  void AskSystemd(const Flags& flags, const InstancePaths& paths, pid_t monitor,
+                  int log_fd) const;
 
   // The cgroups that it went to and that the monitor is to remove at its end.
   const std::vector<std::string>& left_for() const { return left_for_; }
@@ -52,6 +64,7 @@ class EngineCgroup final {
 
  private:
   std::vector<std::string> left_for_;
+  bool had_to_leave_ = false;
 };
 
 }  // namespace hydra

@@ -152,7 +152,7 @@ absl::Status Start(const Flags& flags) {
   });
   HYDRA_RETURN_IF_ERROR(PrepareProcess(options.options));
   EngineCgroup cgroup;
-  if (options.options.shim_cgroup().empty()) cgroup.Leave(flags, paths);
+  if (options.options.shim_cgroup().empty()) cgroup.Leave();
   HYDRA_ASSIGN_OR_RETURN(MonitorCommand command,
                          CommandOf(flags, bootstrap, paths, bundle, cgroup));
   HYDRA_ASSIGN_OR_RETURN(
@@ -168,6 +168,7 @@ absl::Status Start(const Flags& flags) {
   auto remove_address = absl::MakeCleanup([] { unlink("address"); });
   HYDRA_RETURN_IF_ERROR(Answer(bootstrap, paths));
   std::move(remove_address).Cancel();
+  cgroup.AskSystemd(flags, paths, monitor.pid(), log.get());
   monitor.Release();
   cgroup.Release();
   std::move(end_monitor).Cancel();

@@ -1,5 +1,6 @@
 #include "shim/monitor/cgroups.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -25,6 +26,8 @@ bool Enter(const std::string& directory) {
 
 void LeaveCgroups(const std::vector<const char*>& directories) {
   for (const char* directory : directories) {
+    // Not ours to leave, if systemd has moved us on.
+    if (rmdir(directory) == 0 || errno != EBUSY) continue;
     if (Enter(std::string(directory) + "/..")) rmdir(directory);
   }
 }

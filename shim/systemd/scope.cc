@@ -71,40 +71,47 @@ class Error final {
   DBusError error_;
 };
 
-// One property of a unit, name and value, into an array of them. libdbus fails
-// here, and at what is like it below, only for want of memory; the message is
-// then incomplete, and refused.
+// One property of a unit into an array of them; `append` writes the value.
+// libdbus fails here, and at what is like it below, only for want of memory;
+// the message is then incomplete, and refused.
+template <typename Append>
 void AppendProperty(DBusMessageIter* properties, const char* name,
-                    const char* signature, int type, const void* value) {
+                    const char* signature, Append append) {
   DBusMessageIter entry, variant;
   dbus_message_iter_open_container(properties, DBUS_TYPE_STRUCT, nullptr,
                                    &entry);
   dbus_message_iter_append_basic(&entry, DBUS_TYPE_STRING, &name);
   dbus_message_iter_open_container(&entry, DBUS_TYPE_VARIANT, signature,
                                    &variant);
-  if (*signature == DBUS_TYPE_ARRAY) {
-    DBusMessageIter array;
-    dbus_message_iter_open_container(&variant, DBUS_TYPE_ARRAY, signature + 1,
-                                     &array);
-    dbus_message_iter_append_basic(&array, type, value);
-    dbus_message_iter_close_container(&variant, &array);
-  } else {
-    dbus_message_iter_append_basic(&variant, type, value);
-  }
+  append(&variant);
   dbus_message_iter_close_container(&entry, &variant);
   dbus_message_iter_close_container(properties, &entry);
 }
 
 void AppendString(DBusMessageIter* properties, const char* name,
                   const char* value) {
-  AppendProperty(properties, name, DBUS_TYPE_STRING_AS_STRING, DBUS_TYPE_STRING,
-                 &value);
+  AppendProperty(properties, name, "s", [value](DBusMessageIter* to) {
+    dbus_message_iter_append_basic(to, DBUS_TYPE_STRING, &value);
+  });
 }
 
 void AppendFalse(DBusMessageIter* properties, const char* name) {
-  const dbus_bool_t value = 0;
-  AppendProperty(properties, name, DBUS_TYPE_BOOLEAN_AS_STRING,
-                 DBUS_TYPE_BOOLEAN, &value);
+  AppendProperty(properties, name, "b", [](DBusMessageIter* to) {
+    const dbus_bool_t value = 0;
+    dbus_message_iter_append_basic(to, DBUS_TYPE_BOOLEAN, &value);
+  });
+}
+
+void AppendPids(DBusMessageIter* properties, const std::vector<pid_t>& pids) {
+  AppendProperty(properties, "PIDs", "au", [&pids](DBusMessageIter* to) {
+    DBusMessageIter array;
+    dbus_message_iter_open_container(to, DBUS_TYPE_ARRAY, "u", &array);
+    for (const pid_t pid : pids) {
+      const auto value = static_cast<uint32_t>(pid);
+      dbus_message_iter_append_basic(&array, DBUS_TYPE_UINT32, &value);
+    }
+    dbus_message_iter_close_container(to, &array);
+  });
 }
 
 // StartTransientUnit(name, mode, properties, auxiliary units).
@@ -113,7 +120,6 @@ BusMessage StartTransientUnit(const Scope& scope) {
                                                "StartTransientUnit"));
   const char* name = scope.name.c_str();
   const char* mode = "fail";
-  const auto pid = static_cast<uint32_t>(scope.pid);
   DBusMessageIter arguments, properties, units;
   dbus_message_iter_init_append(call.get(), &arguments);
   dbus_message_iter_append_basic(&arguments, DBUS_TYPE_STRING, &name);
@@ -129,7 +135,7 @@ BusMessage StartTransientUnit(const Scope& scope) {
   // slice has one. Without it, the death of a head for want of memory cannot
   // make systemd stop the whole scope either (OOMPolicy=).
   AppendFalse(&properties, "MemoryAccounting");
-  AppendProperty(&properties, "PIDs", "au", DBUS_TYPE_UINT32, &pid);
+  AppendPids(&properties, scope.pids);
   dbus_message_iter_close_container(&arguments, &properties);
   dbus_message_iter_open_container(&arguments, DBUS_TYPE_ARRAY, "(sa(sv))",
                                    &units);

@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 
@@ -20,20 +21,20 @@ struct Scope {
   std::string name;  // With ".scope"; no other unit may have it.
   std::string slice;
   std::string description;
-  pid_t pid = -1;
+  std::vector<pid_t> pids;
 };
 
 // Whether systemd is the machine's init, as sd_booted(3) finds out.
 bool SystemdRuns();
 
-// Has systemd make the scope with the process in it, and waits until it is
-// there. The scope goes by itself when its last process ends, also if that
+// Has systemd make the scope with the processes in it, and waits until they
+// are there. The scope goes by itself when its last process ends, also if that
 // one failed; an orderly shutdown of the machine does not stop it before the
 // engines (systemd.special(7), "shutdown.target").
 //
 // The bus is $DBUS_SYSTEM_BUS_ADDRESS or the system's. Unavailable: no bus,
 // or nobody there who is systemd. DeadlineExceeded: no answer within
-// `timeout`, which holds for each of three steps; the process may be moved
+// `timeout`, which holds for each of three steps; the processes may be moved
 // later. Unknown: what systemd said.
 absl::Status StartScope(const Scope& scope, std::chrono::milliseconds timeout);
 
