@@ -24,6 +24,8 @@ namespace {
 // A busy systemd takes its time; nobody waits for it.
 constexpr std::chrono::seconds kSystemdTimeout{5};
 constexpr std::chrono::seconds kHeadTimeout{1};
+// Whatever it hangs in then.
+constexpr unsigned kLastSeconds = 20;
 // Below system.slice, so that what limits the machine's services as a whole
 // still does.
 constexpr char kSlice[] = "system-hydra.slice";
@@ -125,6 +127,7 @@ void EngineCgroup::AskSystemd(const Flags& flags, const InstancePaths& paths,
   close_range(STDERR_FILENO + 1, ~0U, 0);
   SetLogSink(STDERR_FILENO, log_level());
   setsid();
+  alarm(kLastSeconds);
   const absl::Status status =
       StartScope(ScopeOf(flags, paths, monitor), kSystemdTimeout);
   if (!status.ok() && kill(monitor, 0) == 0) {

@@ -14,7 +14,7 @@ readonly HYDRA_BUILD_PACKAGES=(
 
 # What only the tests use besides.
 readonly HYDRA_TEST_PACKAGES=(
-  criu e2fsprogs spin valgrind clang-14 libclang-rt-14-dev
+  criu dbus e2fsprogs systemd spin valgrind clang-14 libclang-rt-14-dev
 )
 
 # missing_packages NAME...: those of them that are not installed, in a line.

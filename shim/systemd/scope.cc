@@ -21,6 +21,7 @@ constexpr char kSystemBus[] = "unix:path=/run/dbus/system_bus_socket";
 constexpr char kSystemd[] = "org.freedesktop.systemd1";
 constexpr char kSystemdPath[] = "/org/freedesktop/systemd1";
 constexpr char kManager[] = "org.freedesktop.systemd1.Manager";
+constexpr char kOperation[] = "start scope";
 constexpr char kJobRemoved[] = "JobRemoved";
 constexpr char kMatch[] =
     "type='signal',sender='org.freedesktop.systemd1',"
@@ -54,7 +55,7 @@ class Error final {
           DBUS_ERROR_SERVICE_UNKNOWN}) {
       if (Is(name)) code = absl::StatusCode::kUnavailable;
     }
-    // libdbus says "no reply" both for its own timeout and for a peer's end.
+    // The bus's words for a peer that takes too long or ends.
     for (const char* name : {DBUS_ERROR_NO_REPLY, DBUS_ERROR_TIMEOUT}) {
       if (Is(name)) code = absl::StatusCode::kDeadlineExceeded;
     }
@@ -143,16 +144,28 @@ BusMessage StartTransientUnit(const Scope& scope) {
   return call;
 }
 
-absl::StatusOr<BusMessage> Call(DBusConnection* connection, DBusMessage* call,
-                                milliseconds timeout, const char* operation) {
-  Error error;
-  BusMessage reply(dbus_connection_send_with_reply_and_block(
-      connection, call, static_cast<int>(timeout.count()), error.get()));
-  if (reply == nullptr) return error.ToStatus(operation);
-  return reply;
-}
+// A connection that waits for nothing longer than until its deadline. libdbus's
+// own blocking calls do: for a peer that accepts and then says nothing.
+class Bus final {
+ public:
+  static absl::StatusOr<Bus> Connect(steady_clock::time_point deadline);
 
-absl::StatusOr<Connection> Connect(milliseconds timeout) {
+  // The reply. The error that came instead; Unavailable, DeadlineExceeded.
+  absl::StatusOr<BusMessage> Call(DBusMessage* call, const char* operation);
+  // Nobody answers it.
+  void Send(DBusMessage* call);
+  // The next message of any kind; errors as for Call.
+  absl::StatusOr<BusMessage> Next(const char* operation);
+
+ private:
+  Bus(Connection connection, steady_clock::time_point deadline)
+      : connection_(std::move(connection)), deadline_(deadline) {}
+
+  Connection connection_;
+  steady_clock::time_point deadline_;
+};
+
+absl::StatusOr<Bus> Bus::Connect(steady_clock::time_point deadline) {
   const char* address = getenv("DBUS_SYSTEM_BUS_ADDRESS");
   Error error;
   Connection connection(dbus_connection_open_private(
@@ -160,16 +173,51 @@ absl::StatusOr<Connection> Connect(milliseconds timeout) {
       error.get()));
   if (connection == nullptr) return error.ToStatus("connect to system bus");
   dbus_connection_set_exit_on_disconnect(connection.get(), 0);
-  // Not dbus_bus_register(), which waits for as long as it likes.
+  Bus bus(std::move(connection), deadline);
   const BusMessage hello(dbus_message_new_method_call(
       DBUS_SERVICE_DBUS, DBUS_PATH_DBUS, DBUS_INTERFACE_DBUS, "Hello"));
-  HYDRA_RETURN_IF_ERROR(
-      Call(connection.get(), hello.get(), timeout, "greet system bus")
-          .status());
-  return connection;
+  HYDRA_RETURN_IF_ERROR(bus.Call(hello.get(), "greet system bus").status());
+  return bus;
 }
 
-void WatchJobs(DBusConnection* connection) {
+absl::StatusOr<BusMessage> Bus::Next(const char* operation) {
+  for (;;) {
+    BusMessage message(dbus_connection_pop_message(connection_.get()));
+    if (message != nullptr) return message;
+    const auto left =
+        std::chrono::ceil<milliseconds>(deadline_ - steady_clock::now());
+    if (left.count() <= 0) {
+      return MakeError(absl::StatusCode::kDeadlineExceeded,
+                       std::string(operation) + ": no answer in time");
+    }
+    if (!dbus_connection_read_write(connection_.get(),
+                                    static_cast<int>(left.count()))) {
+      return MakeError(absl::StatusCode::kUnavailable,
+                       std::string(operation) + ": the system bus is gone");
+    }
+  }
+}
+
+absl::StatusOr<BusMessage> Bus::Call(DBusMessage* call, const char* operation) {
+  dbus_uint32_t serial = 0;
+  dbus_connection_send(connection_.get(), call, &serial);
+  for (;;) {
+    HYDRA_ASSIGN_OR_RETURN(BusMessage message, Next(operation));
+    if (dbus_message_get_reply_serial(message.get()) != serial) continue;
+    Error error;
+    if (dbus_set_error_from_message(error.get(), message.get())) {
+      return error.ToStatus(operation);
+    }
+    return message;
+  }
+}
+
+void Bus::Send(DBusMessage* call) {
+  dbus_message_set_no_reply(call, 1);
+  dbus_connection_send(connection_.get(), call, nullptr);
+}
+
+void WatchJobs(Bus* bus) {
   const BusMessage call(dbus_message_new_method_call(
       DBUS_SERVICE_DBUS, DBUS_PATH_DBUS, DBUS_INTERFACE_DBUS, "AddMatch"));
   const char* match = kMatch;
@@ -177,43 +225,27 @@ void WatchJobs(DBusConnection* connection) {
                            DBUS_TYPE_INVALID);
   // The bus takes messages in their order, so the match is there before the
   // job is.
-  dbus_message_set_no_reply(call.get(), 1);
-  dbus_connection_send(connection, call.get(), nullptr);
+  bus->Send(call.get());
 }
 
-absl::Status WaitForJob(DBusConnection* connection, const char* job,
-                        milliseconds timeout) {
-  const auto deadline = steady_clock::now() + timeout;
+// systemd answers before it does the job, so no end of it is missed.
+absl::Status WaitForJob(Bus* bus, const char* job) {
   for (;;) {
-    while (const BusMessage message{dbus_connection_pop_message(connection)}) {
-      if (!dbus_message_is_signal(message.get(), kManager, kJobRemoved)) {
-        continue;
-      }
-      uint32_t id = 0;
-      const char *path = nullptr, *unit = nullptr, *result = nullptr;
-      Error error;
-      if (!dbus_message_get_args(message.get(), error.get(), DBUS_TYPE_UINT32,
-                                 &id, DBUS_TYPE_OBJECT_PATH, &path,
-                                 DBUS_TYPE_STRING, &unit, DBUS_TYPE_STRING,
-                                 &result, DBUS_TYPE_INVALID) ||
-          strcmp(path, job) != 0) {
-        continue;
-      }
-      if (strcmp(result, "done") == 0) return absl::OkStatus();
-      return Unknown(std::string("start scope: systemd's job ended as ") +
-                     result);
+    HYDRA_ASSIGN_OR_RETURN(const BusMessage message, bus->Next(kOperation));
+    if (!dbus_message_is_signal(message.get(), kManager, kJobRemoved)) continue;
+    uint32_t id = 0;
+    const char *path = nullptr, *unit = nullptr, *result = nullptr;
+    Error error;
+    if (!dbus_message_get_args(message.get(), error.get(), DBUS_TYPE_UINT32,
+                               &id, DBUS_TYPE_OBJECT_PATH, &path,
+                               DBUS_TYPE_STRING, &unit, DBUS_TYPE_STRING,
+                               &result, DBUS_TYPE_INVALID) ||
+        strcmp(path, job) != 0) {
+      continue;
     }
-    const auto left =
-        std::chrono::ceil<milliseconds>(deadline - steady_clock::now());
-    if (left.count() <= 0) {
-      return MakeError(absl::StatusCode::kDeadlineExceeded,
-                       "start scope: systemd did not do it in time");
-    }
-    if (!dbus_connection_read_write(connection,
-                                    static_cast<int>(left.count()))) {
-      return MakeError(absl::StatusCode::kUnavailable,
-                       "start scope: the system bus is gone");
-    }
+    if (strcmp(result, "done") == 0) return absl::OkStatus();
+    return Unknown(std::string(kOperation) + ": systemd's job ended as " +
+                   result);
   }
 }
 
@@ -225,18 +257,17 @@ bool SystemdRuns() {
 }
 
 absl::Status StartScope(const Scope& scope, milliseconds timeout) {
-  HYDRA_ASSIGN_OR_RETURN(const Connection connection, Connect(timeout));
-  WatchJobs(connection.get());
+  HYDRA_ASSIGN_OR_RETURN(Bus bus, Bus::Connect(steady_clock::now() + timeout));
+  WatchJobs(&bus);
   HYDRA_ASSIGN_OR_RETURN(const BusMessage reply,
-                         Call(connection.get(), StartTransientUnit(scope).get(),
-                              timeout, "start scope"));
+                         bus.Call(StartTransientUnit(scope).get(), kOperation));
   const char* job = nullptr;
   Error error;
   if (!dbus_message_get_args(reply.get(), error.get(), DBUS_TYPE_OBJECT_PATH,
                              &job, DBUS_TYPE_INVALID)) {
-    return error.ToStatus("start scope");
+    return error.ToStatus(kOperation);
   }
-  return WaitForJob(connection.get(), job, timeout);
+  return WaitForJob(&bus, job);
 }
 
 }  // namespace hydra

@@ -33,9 +33,10 @@ bool SystemdRuns();
 // engines (systemd.special(7), "shutdown.target").
 //
 // The bus is $DBUS_SYSTEM_BUS_ADDRESS or the system's. Unavailable: no bus,
-// or nobody there who is systemd. DeadlineExceeded: no answer within
-// `timeout`, which holds for each of three steps; the processes may be moved
-// later. Unknown: what systemd said.
+// or nobody there who is systemd. DeadlineExceeded: not done within
+// `timeout`; the processes may be moved later. Only connect(2) is not bounded
+// by it: it waits for as long as the bus lets it queue. Unknown: what systemd
+// said.
 absl::Status StartScope(const Scope& scope, std::chrono::milliseconds timeout);
 
 }  // namespace hydra
