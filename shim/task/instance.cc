@@ -116,6 +116,11 @@ void Instance::TakeOver() {
     } else if (process.start_failed()) {
       live.exited.Set(false);
     }
+    // The monitor has the claim, unless it broke with the head before us over
+    // something that this one had said before, and read no further.
+    if (process.pid() != 0 && process.exited_at() == 0) {
+      monitor_->Claim(process.number(), static_cast<int>(process.pid()));
+    }
     // One that is being started opens its streams when its request comes again.
     if (process.pid() != 0) {
       live.stdio = MakeStdio(process);

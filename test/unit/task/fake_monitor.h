@@ -97,6 +97,8 @@ class FakeMonitor final {
   size_t known_publications() const { return publications_.size(); }
   // By process; what the head has forgotten is not there.
   const std::map<uint64_t, int>& claims() const { return claims_; }
+  // As if the head had died before the claim was read.
+  void LoseClaim(uint64_t process) { claims_.erase(process); }
   const std::set<uint64_t>& streams() const { return streams_; }
   bool stores_anything() const { return !stored_.empty(); }
   bool KnowsToken(uint64_t token) const;

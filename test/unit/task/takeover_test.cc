@@ -144,6 +144,22 @@ TEST_CASE_METHOD(HeadFixture, "An exit while there is no head is told later") {
   CHECK(fake_.claims().empty());
 }
 
+TEST_CASE_METHOD(HeadFixture, "A claim that was not read is made again") {
+  StartHead();
+  REQUIRE(Create().ok());
+  REQUIRE(Start().ok());
+  const uint64_t wait = SendWait();
+  Settle();
+  KillHead();
+  fake_.LoseClaim(1);
+  StartHead();
+  Settle();
+  REQUIRE(fake_.claims().at(1) == kFirstPid);
+  fake_.EndProcess(1, 9);
+  CHECK(AnswerAs<task::WaitResponse>(wait)->exit_status() == 128 + 9);
+  CHECK(Events() == Strings{"/tasks/create", "/tasks/start", "/tasks/exit:c1"});
+}
+
 TEST_CASE_METHOD(HeadFixture, "An exit that was saved is not told twice") {
   StartHead();
   REQUIRE(Create().ok());
