@@ -107,6 +107,8 @@ TEST_CASE_METHOD(ChaosTest, "Heads and engines die, and nobody notices",
       if (due > restarts && restarts < engines) {
         RestartEngine(&world);
         ++restarts;
+        std::cout << killer.kills() << " heads killed, engine back, "
+                  << world.containers << " containers" << std::endl;
       }
       std::this_thread::sleep_for(Milliseconds(100));
     }
