@@ -37,7 +37,7 @@ std::string CheckOrder(const Told& told, const std::vector<std::string>& order,
     next = rank + 1;
   }
   if (complete && next < order.size()) return order[next] + " is missing";
-  if (!kEventsMayRepeat && !told.repeated.empty()) {
+  if (!told.repeated.empty()) {
     return told.repeated + " comes twice";
   }
   return {};

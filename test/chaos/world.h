@@ -16,11 +16,6 @@
 
 namespace hydra::testing {
 
-// While the engine lives: a head that dies between an event's delivery and the
-// note of it delivers it again. To become false when the engine's answer
-// outlives the head. The engine's own death may always repeat one.
-inline constexpr bool kEventsMayRepeat = true;
-
 // Keeps the engine alive during calls of which it would itself not know, after
 // its death, whether it had made them: Create and Delete of its objects.
 class Gate final {

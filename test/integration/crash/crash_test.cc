@@ -511,7 +511,7 @@ TEST_CASE_METHOD(CrashTest, "A Create whose caller hung up is undone",
               {"link.sent spawn", 1},
               {"runtime.ended", 1},
               {"link.sent claim", 1},
-              {"file.write state.pb", 2},
+              {"state.overwrite", 1},
           },
           after);
 }

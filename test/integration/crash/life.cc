@@ -8,7 +8,6 @@
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
-#include <tuple>
 
 #include "test/integration/harness/files.h"
 
@@ -401,11 +400,7 @@ std::string Life::BundleFiles() const {
 
 std::string Life::EventsTold() const {
   std::string text;
-  std::set<std::tuple<std::string, std::string, uint32_t>> seen;
   for (const TaskEvent& event : events_->Of(shim_.id())) {
-    // A head that dies after an event was taken, and before that was saved,
-    // sends it again. The next line is that allowance, and all of it.
-    if (!seen.emplace(event.topic, event.exec_id, event.pid).second) continue;
     text += ' ' + event.topic.substr(event.topic.rfind('/') + 1);
     if (!event.exec_id.empty() && event.exec_id != shim_.id()) {
       text += '[' + event.exec_id + ']';
