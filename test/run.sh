@@ -128,10 +128,10 @@ sanitizer_reports() {
     trouble "$1" "$2: sanitizer reports; see $directory/log/report.*"
 }
 
-# run_engine_tests STAGE: each test has a containerd of its own; those that
-# need the machine for themselves come one at a time.
+# run_engine_tests STAGE: each test has a containerd of its own, and waits more
+# than it works; those that need the machine for themselves come one at a time.
 run_engine_tests() {
-  run_tests "$1" release integration -L "$engine" -j2
+  run_tests "$1" release integration -L "$engine" -j3
   run_tests "$1" release slow -LE "$fast|$engine|$model|$chaos"
   run_tests "$1" release chaos -L "$chaos"
 }
@@ -161,7 +161,7 @@ stage_asan() {
   run_tests --asan asan fast -L "$fast" -j2
   # Not the reference shim, and not 500 containers: a sanitized process has
   # tens of megabytes.
-  run_tests --asan asan integration -L "$engine" -R '^hydra' -j2
+  run_tests --asan asan integration -L "$engine" -R '^hydra' -j3
   unset ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
   sanitizer_reports --asan asan
 }
