@@ -101,9 +101,13 @@ TEST_CASE_METHOD(IntegrationTest, "500 containers run at the same time",
 
   begin = std::chrono::steady_clock::now();
   InParallel(kCount, kAtOnce,
-             [&](size_t i) { Remove("c" + std::to_string(i)); });
+             [&](size_t i) { results[i] = Remove("c" + std::to_string(i)); });
   std::cout << runtime() << ": 500 removed in " << SecondsSince(begin)
             << " s\n";
+  for (size_t i = 0; i < kCount; ++i) {
+    CAPTURE(i, results[i].err);
+    CHECK(results[i].status == 0);
+  }
   CHECK(running() == 0);
 }
 

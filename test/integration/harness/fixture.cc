@@ -205,19 +205,19 @@ int IntegrationTest::DeleteTask(const std::string& id) const {
              : std::stoi(result.err.substr(at + text.size()));
 }
 
-void IntegrationTest::Remove(const std::string& id) const {
+Result IntegrationTest::Remove(const std::string& id) const {
   if (!TaskStatus(id).empty()) {
     (void)Ctr({"tasks", "rm", "--force", id});  // Its status is the task's.
   }
-  // The destructor calls this: CHECK does not throw.
-  const Result removed = Ctr({"containers", "rm", id});
-  INFO("ctr containers rm " << id << ": " << removed.err);
-  CHECK(removed.status == 0);
+  return Ctr({"containers", "rm", id});
 }
 
 void IntegrationTest::RemoveAll() const {
   for (const std::string& id : Lines(Ctr({"containers", "ls", "-q"}).out)) {
-    Remove(id);
+    const Result removed = Remove(id);
+    // The destructor calls this: CHECK does not throw.
+    INFO("ctr containers rm " << id << ": " << removed.err);
+    CHECK(removed.status == 0);
   }
 }
 

@@ -81,8 +81,9 @@ class IntegrationTest {
   // Deletes a stopped task; the exit status that ctr reports for it, -1 if it
   // does not delete.
   int DeleteTask(const std::string& id) const;
-  // Kills the task if there is one, deletes it and the container.
-  void Remove(const std::string& id) const;
+  // Kills the task if there is one, deletes it and the container; how ctr ended
+  // with the container. Any thread.
+  Result Remove(const std::string& id) const;
   // The same for everything there is.
   void RemoveAll() const;
 
