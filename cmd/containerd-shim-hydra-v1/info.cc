@@ -9,6 +9,7 @@
 #include "cmd/containerd-shim-hydra-v1/stdio.h"
 #include "containerd/types/runtime_info.pb.h"
 #include "shim/base/status.h"
+#include "shim/base/version.h"
 #include "shim/runtime/options.h"
 
 namespace hydra {
@@ -24,8 +25,8 @@ constexpr std::chrono::seconds kFeaturesTimeout{5};
 
 absl::Status PrintVersion() {
   return WriteOutput(STDOUT_FILENO,
-                     "containerd-shim-hydra-v1:\n  Version:  " HYDRA_VERSION
-                     "\n");
+                     std::string("containerd-shim-hydra-v1:\n  Version:  ") +
+                         Version() + "\n");
 }
 
 absl::Status PrintInfo() {
@@ -42,7 +43,7 @@ absl::Status PrintInfo() {
                  kFeaturesTimeout));
   containerd::types::RuntimeInfo info;
   info.set_name(kRuntimeName);
-  info.mutable_version()->set_version(HYDRA_VERSION);
+  info.mutable_version()->set_version(Version());
   if (!input.empty()) *info.mutable_options() = any;
   if (result.ok() && !result.output.empty()) {
     info.mutable_features()->set_type_url(kFeaturesType);
