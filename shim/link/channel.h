@@ -58,6 +58,18 @@ class Reader {
   // blocks. So kAgain means that the peer, if it is dead, said no more.
   Result Next(int fd, Message* message);
 
+  // What has been read and is no whole message yet, to go on with it later in
+  // another object.
+  std::string_view buffered() const {
+    return std::string_view(buffer_).substr(consumed_);
+  }
+  const std::deque<UniqueFd>& buffered_fds() const { return fds_; }
+  void Restore(std::string_view buffered, std::deque<UniqueFd> fds) {
+    buffer_ = buffered;
+    consumed_ = 0;
+    fds_ = std::move(fds);
+  }
+
  private:
   bool TakeBuffered(Message* message, bool* bad);
   // Reads once; false if nothing came, with *why.

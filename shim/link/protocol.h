@@ -99,7 +99,7 @@ enum class Type : uint16_t {
   kGrpcConnection = 5,   // One descriptor: the accepted connection.
   kOperation = 6,        // token, step. Body: Operation. A descriptor if the
                          // spawn left one with the monitor (kSpawnKeepsFd)
-                         // and this is a replay.
+                         // and this is a replay. Tail: see kUpgrade.
   kExit = 7,             // Body: Exit.
   kProcess = 8,          // Only in a replay. Body: Process.
   kStream = 9,           // Body: StreamState. Sent when a stream ends, and
@@ -110,6 +110,9 @@ enum class Type : uint16_t {
   kPublished = 12,       // token, step. Body: Published. Tail: the payload of
                          // the response frame, if there is no error.
   kStreamsTold = 14,     // Answers kStreamsAsk: kStream has been sent for each.
+  kStatus = 16,          // Answers kInspect: its token and step. Body: Status.
+                         // Tail: the monitor's version and its program's path,
+                         // NUL-terminated.
 
   // ---- head to monitor ----
   kHello = 64,             // First message of every head. Body: Hello.
@@ -139,6 +142,9 @@ enum class Type : uint16_t {
   kStore = 76,             // token: a name. Keep the descriptors for the next
                            // head; a name that is known keeps what it has.
   kUnstore = 77,           // token: close what is kept under the name.
+  kUpgrade = 84,           // token, step. Body: Upgrade. Tail: strings. An
+                           // operation; see "Upgrade" below.
+  kInspect = 90,           // token, step: for the answer, kStatus.
   kCloseListener = 78,     // Close and unlink the listening socket. Answered.
   kIdle = 83,              // Body: Idle. Descriptors. See "A head that rests".
   kQuit = 79,              // Write out what is queued for the connections
@@ -212,14 +218,58 @@ struct Spawn {
   int32_t fd_target[kMaxFds];
 };
 
-enum class OperationKind : uint32_t { kSpawn = 1, kSignal = 2 };
+enum class OperationKind : uint32_t { kSpawn = 1, kSignal = 2, kUpgrade = 3 };
 
 // What became of an operation. A spawn's exit follows as kExit.
 struct Operation {
   uint32_t kind;    // OperationKind.
-  int32_t error;    // 0, or errno of execve(2), fork(2) or kill(2).
+  int32_t error;    // 0, or errno of execve(2), fork(2) or kill(2); for
+                    // kUpgrade see there.
   int32_t pid;      // Of a spawn that worked, also after its exit.
   uint32_t exited;  // A spawn: 1 once reaped (kExit follows in a replay).
+  // kUpgrade: nanoseconds in which the monitor did nothing else.
+  int64_t paused;
+};
+
+// Upgrade. The monitor first tries both programs: the new monitor with
+// --check-state, which reads a copy of the state, and the head with the given
+// arguments; each must exit with 0 and print "ok VERSION". Then it executes the
+// new monitor in its own process, with its state and descriptors. The new one
+// kills the head and starts another, which is told the result as that of a
+// known operation. Whatever goes wrong before that leaves all as it is.
+//
+// Tail: NUL-terminated: the monitor's program and the head's, each empty for
+// the one that it was started from; the version of the head that asks; then
+// the arguments with which the head's program is tried.
+//
+// The result's error: 0; EALREADY: another upgrade is under way; ETIMEDOUT: a
+// trial took too long; ENOEXEC, ENOENT, EACCES, ...: a program that cannot be
+// executed; EPROTO: a trial ended badly; EBADMSG, ENOTSUP, ...: the new monitor
+// could not take over, and the old one came back. Its tail, NUL-terminated: the
+// monitor's version before and after, the head's version before and after (as
+// far as they are known), and why it failed.
+enum UpgradeFlags : uint32_t {
+  kUpgradeTrialOnly = 1u << 0,  // Try the programs, and leave it at that.
+};
+
+struct Upgrade {
+  uint32_t flags;  // UpgradeFlags.
+  uint32_t argument_count;
+};
+
+// What the monitor holds, for people.
+struct Status {
+  uint64_t generation;  // Of the head.
+  uint64_t deaths;      // Of heads, those of an upgrade not counted.
+  uint64_t connections;
+  uint64_t requests;  // Unanswered.
+  uint64_t operations;
+  uint64_t processes;
+  uint64_t streams;
+  uint64_t stored;         // Descriptors kept for heads, by name.
+  uint64_t state_version;  // shim/monitor/state.h
+  uint64_t upgrades;       // Of this monitor's program, that worked.
+  int64_t started_at;      // Unix nanoseconds; of the first program.
 };
 
 // Signals a process (if `process` is not 0) or the spawn (target_token,

@@ -87,14 +87,45 @@ bool Connection::Flush() {
   return true;
 }
 
-void Connection::UpdateInterest() {
+uint32_t Connection::WantedEvents() const {
   // With neither, a hang-up is still reported, and ends the connection.
   uint32_t wanted = 0;
   if (wants_input()) wanted |= EPOLLIN;
   if (!sent_all()) wanted |= EPOLLOUT;
+  return wanted;
+}
+
+void Connection::UpdateInterest() {
+  const uint32_t wanted = WantedEvents();
   if (protocol_ == Protocol::kUnknown || wanted == interest_) return;
   interest_ = wanted;
   poller_->Modify(fd_.get(), wanted, tag());
+}
+
+void Connection::Save(StateWriter* state) const {
+  state->Number(id_);
+  state->Fd(fd_);
+  state->Number(static_cast<uint64_t>(protocol_));
+  state->Number(end_of_input_);
+  state->Number(last_stream_id);
+  state->Bytes(std::string_view(output_).substr(output_sent_));
+  frames.Save(state);
+}
+
+void Connection::Load(StateReader* state) {
+  id_ = state->Number();
+  fd_ = state->Fd();
+  protocol_ = state->As<Protocol>();
+  end_of_input_ = state->Number() != 0;
+  last_stream_id = state->As<uint32_t>();
+  output_ = state->Bytes();
+  frames.Load(state);
+}
+
+int Connection::Resume() {
+  if (protocol_ == Protocol::kUnknown) return Open();
+  interest_ = WantedEvents();
+  return poller_->Add(fd_.get(), interest_, tag());
 }
 
 UniqueFd Connection::Release() {

@@ -14,6 +14,7 @@
 #include "shim/base/unique_fd.h"
 #include "shim/monitor/frame.h"
 #include "shim/monitor/poller.h"
+#include "shim/monitor/state.h"
 
 namespace hydra::monitor {
 
@@ -38,6 +39,12 @@ class Connection {
 
   // Registers it with the poller. 0 or an errno.
   int Open();
+
+  // `unanswered` and `unanswered_bytes` are left to server.cc.
+  void Save(StateWriter* state) const;
+  void Load(StateReader* state);
+  // Registers it after Load. 0 or an errno.
+  int Resume();
 
   // Looks at the first bytes without taking them: HTTP/2's preface begins with
   // "PRI ", which as a ttrpc length would be 1.3 GB. False if the peer is
@@ -74,6 +81,7 @@ class Connection {
 
  private:
   EventTag tag() const { return {EventKind::kConnection, id_}; }
+  uint32_t WantedEvents() const;
 
   Poller* poller_;
   uint64_t id_;

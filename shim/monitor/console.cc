@@ -73,6 +73,27 @@ void ConsoleReceiver::Stop() {
   listener_.Reset();
 }
 
+void ConsoleReceiver::Save(StateWriter* state) const {
+  state->Fd(listener_);
+  state->Fd(connection_);
+}
+
+void ConsoleReceiver::Load(StateReader* state) {
+  listener_ = state->Fd();
+  connection_ = state->Fd();
+}
+
+int ConsoleReceiver::Resume(Poller* poller, EventTag tag) {
+  poller_ = poller;
+  tag_ = tag;
+  int error = 0;
+  if (listener_.valid()) error = poller->Add(listener_.get(), EPOLLIN, tag);
+  if (connection_.valid() && error == 0) {
+    error = poller->Add(connection_.get(), EPOLLIN, tag);
+  }
+  return error;
+}
+
 UniqueFd ConsoleReceiver::Receive() {
   if (!listener_.valid()) return UniqueFd();
   if (!connection_.valid()) {

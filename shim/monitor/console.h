@@ -10,6 +10,7 @@
 
 #include "shim/base/unique_fd.h"
 #include "shim/monitor/poller.h"
+#include "shim/monitor/state.h"
 
 namespace hydra::monitor {
 
@@ -27,6 +28,11 @@ class ConsoleReceiver {
   UniqueFd Receive();
 
   void Stop();
+
+  void Save(StateWriter* state) const;
+  void Load(StateReader* state);
+  // Waits again after Load, if it did before. 0 or an errno.
+  int Resume(Poller* poller, EventTag tag);
 
  private:
   void CloseConnection();

@@ -21,6 +21,7 @@
 
 #include "shim/base/unique_fd.h"
 #include "shim/monitor/poller.h"
+#include "shim/monitor/state.h"
 
 namespace hydra::monitor {
 
@@ -50,6 +51,12 @@ class Copy {
   // last Run and Stop. `sink` -1 loses everything.
   void Start(Poller* poller, EventTag tag, int source, int sink,
              const Options& options);
+
+  // All but the descriptors, which are the caller's and are given to Resume
+  // after Load; then Run is due.
+  void Save(StateWriter* state) const;
+  void Load(StateReader* state);
+  void Resume(Poller* poller, EventTag tag, int source, int sink);
 
   // For a source that comes after Start: a console master.
   void SetSource(int source) { source_ = source; }

@@ -38,4 +38,33 @@ bool FrameReader::Next(std::string_view* data, Frame* frame) {
   return true;
 }
 
+void FrameReader::Save(StateWriter* state) const {
+  state->Bytes(std::string_view(header_, header_size_));
+  state->Bytes(frame_.payload);
+  state->Number(missing_);
+}
+
+void FrameReader::Load(StateReader* state) {
+  const std::string_view header = state->Bytes();
+  const std::string_view payload = state->Bytes();
+  const auto missing = state->As<uint32_t>();
+  if (header.size() > sizeof(header_)) {
+    state->Fail();
+    return;
+  }
+  if (!header.empty()) memcpy(header_, header.data(), header.size());
+  header_size_ = header.size();
+  if (header_size_ < sizeof(header_)) return;
+  TakeHeader();
+  const uint32_t taken = missing_ - missing;
+  // Of a frame that is too long nothing is kept.
+  if (missing == 0 || missing > missing_ ||
+      payload.size() != (frame_.too_long ? 0 : taken)) {
+    state->Fail();
+    return;
+  }
+  frame_.payload = payload;
+  missing_ = missing;
+}
+
 }  // namespace hydra::monitor

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "shim/monitor/state.h"
 #include "shim/ttrpc/frame.h"
 
 namespace hydra::monitor {
@@ -33,6 +34,10 @@ class FrameReader {
 
   // Whether it is in the middle of a frame that is too long.
   bool discarding() const { return missing_ > 0 && frame_.too_long; }
+
+  // Of a frame that has begun and is not whole.
+  void Save(StateWriter* state) const;
+  void Load(StateReader* state);
 
  private:
   void TakeHeader();

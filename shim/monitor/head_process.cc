@@ -135,9 +135,12 @@ void HeadProcess::OnReaped(int wait_status) {
     next_start_ = woken_ ? MonotonicNow() : kNever;
     return;
   }
-  ++deaths_;
   died_at_ = UnixNow();
-  if (WIFSIGNALED(wait_status)) {
+  const bool replaced = state_ == HeadState::kLeaving;
+  if (!replaced) ++deaths_;
+  if (replaced) {
+    LogInfo("head %d was replaced", pid_);
+  } else if (WIFSIGNALED(wait_status)) {
     LogWarning("head %d ended by signal %d", pid_, WTERMSIG(wait_status));
   } else {
     LogWarning("head %d ended with status %d", pid_, WEXITSTATUS(wait_status));
@@ -146,7 +149,62 @@ void HeadProcess::OnReaped(int wait_status) {
   taken_ = 0;
   pid_ = 0;
   state_ = HeadState::kDown;
+  if (replaced) started_ = 0;
   PlanStart();
+}
+
+void HeadProcess::Save(StateWriter* state) const {
+  state->Number(static_cast<uint64_t>(state_));
+  state->Signed(pid_);
+  state->Fd(link_);
+  state->Bytes(reader_.buffered());
+  state->BeginList();
+  for (const UniqueFd& fd : reader_.buffered_fds()) {
+    state->BeginRecord();
+    state->Fd(fd);
+    state->EndRecord();
+  }
+  state->EndList();
+  state->Number(generation_);
+  state->Number(deaths_);
+  state->Signed(died_at_);
+  state->Signed(started_);
+}
+
+void HeadProcess::Load(StateReader* state) {
+  state_ = state->As<HeadState>();
+  pid_ = state->As<pid_t>();
+  link_ = state->Fd();
+  const std::string_view buffered = state->Bytes();
+  std::deque<UniqueFd> fds;
+  state->BeginList();
+  while (state->BeginRecord()) {
+    fds.push_back(state->Fd());
+    state->EndRecord();
+  }
+  state->EndList();
+  reader_.Restore(buffered, std::move(fds));
+  generation_ = state->Number();
+  deaths_ = state->Number();
+  died_at_ = state->Signed();
+  started_ = state->Signed();
+}
+
+void HeadProcess::Replace() {
+  resting_ = false;
+  woken_ = false;
+  if (pid_ <= 0) {
+    state_ = HeadState::kDown;
+    next_start_ = 0;
+    return;
+  }
+  kill(pid_, SIGKILL);
+  if (state_ == HeadState::kReady) {
+    state_ = HeadState::kLeaving;
+  } else {
+    CloseLink();
+    state_ = HeadState::kDying;
+  }
 }
 
 void HeadProcess::PlanStart() {

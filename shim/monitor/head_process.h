@@ -5,6 +5,8 @@
 //   kDown ──start──> kUnknown ──kHello──> kReady
 //     ^                 │                   │  the link breaks: SIGKILL
 //     └──── reaped ─────┴──── kDying <──────┘  Rest: the link is closed
+//
+// After an upgrade of the monitor a head that was kReady is kLeaving.
 
 #ifndef HYDRA_MONITOR_HEAD_PROCESS_H_
 #define HYDRA_MONITOR_HEAD_PROCESS_H_
@@ -19,6 +21,7 @@
 #include "shim/link/channel.h"
 #include "shim/monitor/clock.h"
 #include "shim/monitor/poller.h"
+#include "shim/monitor/state.h"
 
 namespace hydra::monitor {
 
@@ -27,6 +30,7 @@ enum class HeadState : uint8_t {
   kUnknown,  // It has not said kHello.
   kReady,    // It may be told things.
   kDying,    // Killed or resting, and not reaped yet.
+  kLeaving,  // Killed, but what it has said still counts.
 };
 
 class HeadProcess {
@@ -49,9 +53,12 @@ class HeadProcess {
   // kHello has come: from now on output() takes messages.
   void SetReady() { state_ = HeadState::kReady; }
 
-  // Where messages for it go; null unless kReady. They are sent by Flush.
+  // Where messages for it go; null unless kReady. They are sent by Flush. One
+  // that is kLeaving is answered as well, and never gets it.
   link::Writer* output() {
-    return state_ == HeadState::kReady ? &writer_ : nullptr;
+    return state_ == HeadState::kReady || state_ == HeadState::kLeaving
+               ? &writer_
+               : nullptr;
   }
 
   // Sends what the socket takes. False if the link is broken.
@@ -84,6 +91,15 @@ class HeadProcess {
   // sooner after 10 ms, then twice as long each time, at most a second; one
   // that rested with Wake.
   void OnReaped(int wait_status);
+
+  // What is waiting for it is not saved: its successor is told all anew.
+  void Save(StateWriter* state) const;
+  void Load(StateReader* state);
+  // After Load: kills it, so that the next one is of the version installed now.
+  void Replace();
+  // The program of the heads to come. Must outlive this.
+  void SetProgram(const char* path) { argv_[0] = path; }
+  const char* program() const { return argv_[0]; }
 
   HeadState state() const { return state_; }
   pid_t pid() const { return pid_; }

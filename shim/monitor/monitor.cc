@@ -12,6 +12,7 @@
 
 #include "shim/link/protocol.h"
 #include "shim/monitor/log.h"
+#include "shim/monitor/process.h"
 
 namespace hydra::monitor {
 namespace {
@@ -85,6 +86,8 @@ int Monitor::Open(const char** what) {
     raised.rlim_cur = raised.rlim_max;
     setrlimit(RLIMIT_NOFILE, &raised);
   }
+  program_ = OwnProgram();
+  started_at_ = UnixNow();
   *what = "PR_SET_CHILD_SUBREAPER";
   if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0) return errno;
   *what = "epoll_create1";
@@ -101,7 +104,7 @@ int Monitor::Open(const char** what) {
 }
 
 void Monitor::Run() {
-  head_.Start();
+  if (head_.state() == HeadState::kDown) head_.Start();
   while (!IsDone()) Turn();
   exit_file_.Delete();
   LogInfo("quit");
@@ -117,6 +120,7 @@ int Monitor::TimeoutMs() const {
   if (link_has_more_ || reap_again_ || streams_.has_more()) return 0;
   int64_t due = std::min(streams_.due_at(), server_.resume_at());
   due = std::min(due, publications_.deadline());
+  if (upgrade_ != nullptr) due = std::min(due, upgrade_->deadline());
   due = std::min(due, quit_at_ == kNever ? head_.next_start() : quit_at_);
   if (due == kNever) return -1;
   const int64_t wait = due - MonotonicNow();
@@ -139,6 +143,8 @@ void Monitor::Turn() {
   if (reap_again_) ReapChildren();
   streams_.RunMore();
   RunDue();
+  // Last, where nothing is half done: this may be the end of this program.
+  RunUpgrade();
 }
 
 void Monitor::RunDue() {
@@ -207,6 +213,7 @@ void Monitor::ReapChildren() {
       OnHeadReaped(status);
       continue;
     }
+    if (upgrade_ != nullptr && upgrade_->OnExit(pid, status)) continue;
     link::Writer* head = head_.output();
     const bool is_spawn = operations_.OnExit(pid, status, now, head);
     const bool is_claimed = processes_.OnExit(pid, status, now, head);
@@ -274,6 +281,12 @@ void Monitor::OnMessage(Message message) {
       break;
     case Type::kPublish:
       publications_.Publish(message);
+      break;
+    case Type::kUpgrade:
+      OnUpgrade(message, head);
+      break;
+    case Type::kInspect:
+      OnInspect(message, head);
       break;
     case Type::kForgetToken:
       Forget(message.header.token);
@@ -369,6 +382,9 @@ void Monitor::OnHello(const Message& message) {
 
 void Monitor::OnIdle(Message message) {
   const auto idle = message.Body<link::Idle>();
+  // The result of an upgrade is for a head that is there; and one that is
+  // leaving is dead already.
+  if (upgrade_ != nullptr || head_.state() != HeadState::kReady) return;
   if (idle.taken != head_.messages() || server_.has_work()) return;
   for (const UniqueFd& fd : message.fds) {
     // Without it the head would not come back for what it waits for.

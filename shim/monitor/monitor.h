@@ -9,6 +9,7 @@
 //   publications.h  the same for events, sent over engine.h
 //   processes.h     claimed processes and their exits, exit_file.h on disk
 //   stream.h        the container's stdio
+//   upgrade.h       another version in this one's place; state.h what it gets
 
 #ifndef HYDRA_MONITOR_MONITOR_H_
 #define HYDRA_MONITOR_MONITOR_H_
@@ -18,6 +19,8 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "shim/base/unique_fd.h"
@@ -30,7 +33,9 @@
 #include "shim/monitor/processes.h"
 #include "shim/monitor/publications.h"
 #include "shim/monitor/server.h"
+#include "shim/monitor/state.h"
 #include "shim/monitor/stream.h"
+#include "shim/monitor/upgrade.h"
 
 namespace hydra::monitor {
 
@@ -52,6 +57,17 @@ class Monitor {
   // Everything that may fail. Returns 0, or an errno with *what the operation:
   // a bad directory, a head that cannot be executed, no descriptors.
   int Open(const char** what);
+
+  // Instead of Open: takes over from the program that executed this one, whose
+  // state `state_fd` is. Goes back to it, by `previous_fd`, if that fails;
+  // returns 0, or an errno if there is no way back (-1). `failed` is why we
+  // have come back ourselves, or 0.
+  int Resume(int state_fd, int previous_fd, int failed);
+
+  // Whether a state could be taken over: 0, or an errno: EBADMSG, ENOTSUP (then
+  // *oldest is the lowest version that can). Touches nothing, and makes this
+  // object fit for nothing else.
+  int Check(int state_fd, uint64_t* oldest);
 
   // The loop. Returns after kQuit, and after the head's end if there are
   // cgroups to leave, which it would keep in use.
@@ -77,6 +93,21 @@ class Monitor {
   void OnHello(const link::Message& message);
   void OnIdle(link::Message message);
   void WakeHead();
+  // In monitor_upgrade.cc.
+  std::vector<const char*> Arguments(const char* head) const;
+  void OnUpgrade(const link::Message& message, link::Writer* head);
+  void OnInspect(const link::Message& message, link::Writer* head) const;
+  void RunUpgrade();
+  void ExecuteUpgrade();
+  void FinishUpgrade();
+  int TakeOver(int state_fd, int failed);
+  void Save(StateWriter* state) const;
+  void Load(StateReader* state);
+#ifdef HYDRA_TEST_STATE_NEXT
+  static void SaveTestOnly(StateWriter* state);
+  static void BreakForTest(const char* crash, const char* hang);
+#endif
+
   void Forget(uint64_t token);
   void StoreFds(link::Message message);
   void LogState() const;
@@ -93,7 +124,14 @@ class Monitor {
   Streams streams_;
   Server server_;
   std::map<uint64_t, std::vector<UniqueFd>> store_;  // kStore, by name.
-  std::vector<UniqueFd> wake_;  // Of the head that rests.
+  std::vector<UniqueFd> wake_;                       // Of the head that rests.
+
+  std::unique_ptr<Upgrade> upgrade_;  // While one is under way.
+  std::string program_;  // The path that this program was started from.
+  // The head's program before a new monitor that could not take over.
+  std::string former_head_;
+  int64_t started_at_ = 0;
+  uint64_t upgrades_ = 0;
 
   bool link_has_more_ = false;
   bool reap_again_ = false;

@@ -35,7 +35,9 @@ bool Operations::TellKnown(const Message& message, link::Writer* head) const {
   const Name name(message.header.token, message.header.step);
   const auto found = known_.find(name);
   if (found == known_.end()) return false;
-  head->Add(Type::kOperation, name.first, name.second, found->second.result);
+  if (found->second.pending) return true;
+  head->Add(Type::kOperation, name.first, name.second, found->second.result,
+            found->second.text);
   if (found->second.result.exited != 0) TellExit(name, found->second, head);
   return true;
 }
@@ -112,6 +114,66 @@ void Operations::Signal(const Message& message, link::Writer* head) {
   head->Add(Type::kOperation, name.first, name.second, known.result);
 }
 
+bool Operations::Begin(const Message& message, link::OperationKind kind,
+                       link::Writer* head) {
+  if (TellKnown(message, head)) return false;
+  Known& known = known_[Name(message.header.token, message.header.step)];
+  known.result.kind = static_cast<uint32_t>(kind);
+  known.pending = true;
+  return true;
+}
+
+void Operations::Finish(uint64_t token, uint32_t step, int error,
+                        int64_t paused, std::string text, link::Writer* head) {
+  const auto found = known_.find(Name(token, step));
+  if (found == known_.end()) return;
+  Known& known = found->second;
+  known.pending = false;
+  known.result.error = error;
+  known.result.paused = paused;
+  known.text = std::move(text);
+  if (head != nullptr) {
+    head->Add(Type::kOperation, token, step, known.result, known.text);
+  }
+}
+
+void Operations::Save(StateWriter* state) const {
+  state->BeginList();
+  for (const auto& [name, known] : known_) {
+    state->BeginRecord();
+    state->Number(name.first);
+    state->Number(name.second);
+    state->Struct(known.result);
+    state->Number(known.flags);
+    state->Signed(known.wait_status);
+    state->Signed(known.exited_at);
+    state->Fd(known.kept);
+    state->Number(known.pending);
+    state->Bytes(known.text);
+    state->EndRecord();
+  }
+  state->EndList();
+}
+
+void Operations::Load(StateReader* state) {
+  state->BeginList();
+  while (state->BeginRecord()) {
+    const uint64_t token = state->Number();
+    const auto step = state->As<uint32_t>();
+    Known& known = known_[Name(token, step)];
+    known.result = state->Struct<link::Operation>();
+    known.flags = state->As<uint32_t>();
+    known.wait_status = state->As<int32_t>();
+    known.exited_at = state->Signed();
+    known.kept = state->Fd();
+    known.pending = state->Number() != 0;
+    known.text = state->Bytes();
+    if ((known.flags & link::kSpawnAdopts) != 0) ++adopting_;
+    state->EndRecord();
+  }
+  state->EndList();
+}
+
 void Operations::Forget(uint64_t token) {
   auto it = known_.lower_bound(Name(token, 0));
   while (it != known_.end() && it->first.first == token) {
@@ -136,8 +198,10 @@ bool Operations::OnExit(pid_t pid, int wait_status, int64_t exited_at,
 void Operations::Replay(link::Writer* head) const {
   for (const auto& [name, known] : known_) {
     std::vector<int> fds;
+    if (known.pending) continue;
     if (known.kept.valid()) fds.push_back(known.kept.get());
-    head->Add(Type::kOperation, name.first, name.second, known.result, {}, fds);
+    head->Add(Type::kOperation, name.first, name.second, known.result,
+              known.text, fds);
     if (known.result.exited != 0) TellExit(name, known, head);
   }
 }

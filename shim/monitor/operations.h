@@ -19,6 +19,7 @@
 #include "shim/base/unique_fd.h"
 #include "shim/link/channel.h"
 #include "shim/link/protocol.h"
+#include "shim/monitor/state.h"
 
 namespace hydra::monitor {
 
@@ -35,6 +36,15 @@ class Operations {
   void Spawn(link::Message message, link::Writer* head);
   void Signal(const link::Message& message, link::Writer* head);
 
+  // An operation that takes its time (kUpgrade): known from Begin on, its
+  // result told with Finish and not before. Begin is false if it was known;
+  // then its result, if there is one, has been told again. Finish of one that
+  // has been forgotten does nothing; `head` may be null.
+  bool Begin(const link::Message& message, link::OperationKind kind,
+             link::Writer* head);
+  void Finish(uint64_t token, uint32_t step, int error, int64_t paused,
+              std::string text, link::Writer* head);
+
   // True while a kSpawnAdopts operation is known.
   bool adopting() const { return adopting_ > 0; }
 
@@ -45,6 +55,9 @@ class Operations {
   // null.
   bool OnExit(pid_t pid, int wait_status, int64_t exited_at,
               link::Writer* head);
+
+  void Save(StateWriter* state) const;
+  void Load(StateReader* state);
 
   // Everything known, for a new head.
   void Replay(link::Writer* head) const;
@@ -60,7 +73,9 @@ class Operations {
     uint32_t flags = 0;  // SpawnFlags.
     int32_t wait_status = 0;
     int64_t exited_at = 0;
-    UniqueFd kept;  // With kSpawnKeepsFd.
+    UniqueFd kept;         // With kSpawnKeepsFd.
+    bool pending = false;  // Between Begin and Finish.
+    std::string text;      // The tail of kOperation.
   };
 
   // Tells the result again if the operation of `message` is known.

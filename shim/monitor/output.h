@@ -28,6 +28,7 @@
 #include "shim/monitor/copy.h"
 #include "shim/monitor/poller.h"
 #include "shim/monitor/spool.h"
+#include "shim/monitor/state.h"
 
 namespace hydra::monitor {
 
@@ -58,6 +59,11 @@ class Output {
   }
   // When to Run though nothing happens (MonotonicNow()); kNever if not.
   int64_t stall_at() const { return stall_at_; }
+
+  // In stream_state.cc; as Copy's.
+  void Save(StateWriter* state) const;
+  void Load(StateReader* state);
+  void Resume(Poller* poller, EventTag tag, int source, int sink);
 
   // Fills in the counters.
   void Describe(link::StreamState* state) const;

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -42,7 +43,7 @@ void WaitForMemory() {
 
 }  // namespace
 
-void PrepareProcess(int first_unwanted_fd) {
+void PrepareDescriptors(int first_unwanted_fd) {
   for (int fd = 0; fd <= 2; ++fd) {
     // The lowest free number, so each gap is filled in turn.
     if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0) break;
@@ -51,6 +52,9 @@ void PrepareProcess(int first_unwanted_fd) {
   for (int fd = 3; fd < first_unwanted_fd; ++fd) {
     fcntl(fd, F_SETFD, FD_CLOEXEC);
   }
+}
+
+void PrepareProcess() {
   if (getsid(0) != getpid() && setsid() < 0) {
     LogWarning("setsid, ignoring: %s", ErrorName(errno));
   }
@@ -61,6 +65,12 @@ void PrepareProcess(int first_unwanted_fd) {
   mallopt(M_MMAP_THRESHOLD, kLargeBlock);
   mallopt(M_TRIM_THRESHOLD, kLargeBlock);
   std::set_new_handler(WaitForMemory);
+}
+
+std::string OwnProgram() {
+  char buffer[PATH_MAX];
+  const ssize_t n = readlink("/proc/self/exe", buffer, sizeof(buffer));
+  return std::string(buffer, n > 0 ? static_cast<size_t>(n) : 0);
 }
 
 }  // namespace hydra::monitor

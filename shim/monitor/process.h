@@ -1,15 +1,25 @@
-// What makes a plain process a supervisor, once, before anything else.
+// What makes a plain process a supervisor, before anything else.
 
 #ifndef HYDRA_MONITOR_PROCESS_H_
 #define HYDRA_MONITOR_PROCESS_H_
 
+#include <string>
+
 namespace hydra::monitor {
 
-// A session of its own, the name hydra-monitor, no inherited descriptor from
-// `first_unwanted_fd` on, the ones below close-on-exec (and 0 to 2 open), no
-// NOTIFY_SOCKET (it was the engine's), and a heap that gives back what a
-// large frame took. None of it can fail in a way that matters.
-void PrepareProcess(int first_unwanted_fd);
+// No inherited descriptor from `first_unwanted_fd` on, the ones below
+// close-on-exec, and 0 to 2 open. Not for a monitor that takes over: it has
+// inherited what it needs.
+void PrepareDescriptors(int first_unwanted_fd);
+
+// A session of its own, the name hydra-monitor, no NOTIFY_SOCKET (it was the
+// engine's), and a heap that gives back what a large frame took. None of it can
+// fail in a way that matters.
+void PrepareProcess();
+
+// The path that this program was started from; empty if it cannot be told. To
+// be called early: the file may be replaced.
+std::string OwnProgram();
 
 }  // namespace hydra::monitor
 

@@ -123,6 +123,52 @@ void Processes::DropUnclaimed() {
   if (!unclaimed_.empty()) std::vector<Unclaimed>().swap(unclaimed_);
 }
 
+void Processes::Save(StateWriter* state) const {
+  state->BeginList();
+  for (const auto& [process, claimed] : claimed_) {
+    state->BeginRecord();
+    state->Number(process);
+    state->Signed(claimed.pid);
+    state->Number(claimed.exited);
+    state->Signed(claimed.wait_status);
+    state->Signed(claimed.exited_at);
+    state->EndRecord();
+  }
+  state->EndList();
+  state->BeginList();
+  for (const Unclaimed& exit : unclaimed_) {
+    state->BeginRecord();
+    state->Signed(exit.pid);
+    state->Signed(exit.wait_status);
+    state->Signed(exit.exited_at);
+    state->EndRecord();
+  }
+  state->EndList();
+}
+
+void Processes::Load(StateReader* state) {
+  state->BeginList();
+  while (state->BeginRecord()) {
+    Claimed& claimed = claimed_[state->Number()];
+    claimed.pid = state->As<pid_t>();
+    claimed.exited = state->Number() != 0;
+    claimed.wait_status = state->As<int32_t>();
+    claimed.exited_at = state->Signed();
+    state->EndRecord();
+  }
+  state->EndList();
+  state->BeginList();
+  while (state->BeginRecord()) {
+    Unclaimed exit;
+    exit.pid = state->As<pid_t>();
+    exit.wait_status = state->As<int32_t>();
+    exit.exited_at = state->Signed();
+    unclaimed_.push_back(exit);
+    state->EndRecord();
+  }
+  state->EndList();
+}
+
 void Processes::Replay(link::Writer* head) const {
   for (const auto& [process, claimed] : claimed_) {
     link::Process body = {};

@@ -18,6 +18,7 @@
 #include "shim/link/channel.h"
 #include "shim/link/protocol.h"
 #include "shim/monitor/exit_file.h"
+#include "shim/monitor/state.h"
 
 namespace hydra::monitor {
 
@@ -44,6 +45,9 @@ class Processes {
   // Keeps the exit of a pid that may yet be claimed: the last kMaxUnclaimed.
   void KeepUnclaimed(pid_t pid, int wait_status, int64_t exited_at);
   void DropUnclaimed();
+
+  void Save(StateWriter* state) const;
+  void Load(StateReader* state);
 
   // Everything known, for a new head.
   void Replay(link::Writer* head) const;

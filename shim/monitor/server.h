@@ -22,6 +22,7 @@
 #include "shim/monitor/connection.h"
 #include "shim/monitor/head_process.h"
 #include "shim/monitor/poller.h"
+#include "shim/monitor/state.h"
 
 namespace hydra::monitor {
 
@@ -37,6 +38,11 @@ class Server {
 
   // 0, or errno of what stands in the way of serving.
   int Open();
+
+  void Save(StateWriter* state) const;
+  void Load(StateReader* state);
+  // Serves again after Load. A connection that cannot be watched is closed.
+  void ResumeAll();
 
   void OnListenReadable();
   void OnConnection(uint64_t id, uint32_t events);
@@ -98,6 +104,7 @@ class Server {
   // Closes it if nothing more can come of it.
   void CloseIfDone(Connection* connection);
   void SendRequest(uint64_t token, PendingRequest* request);
+  void LoadRequest(StateReader* state);
 
   Poller* poller_;
   HeadProcess* head_;

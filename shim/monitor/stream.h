@@ -23,6 +23,7 @@
 #include "shim/monitor/head_process.h"
 #include "shim/monitor/output.h"
 #include "shim/monitor/poller.h"
+#include "shim/monitor/state.h"
 
 namespace hydra::monitor {
 
@@ -57,6 +58,12 @@ class Streams {
   // looks for readers that have come late.
   void RunDue(int64_t now);
 
+  // In stream_state.cc.
+  void Save(StateWriter* state) const;
+  void Load(StateReader* state);
+  // Copies again after Load. A stream whose console cannot be watched ends.
+  void Resume();
+
   // Everything known, for a new head.
   void Replay(link::Writer* head) const;
   void LogState() const;
@@ -65,6 +72,9 @@ class Streams {
 
  private:
   struct Stream {
+    void Save(StateWriter* state) const;
+    void Load(StateReader* state);
+
     uint64_t number = 0;
     uint64_t serial = 0;
     link::StreamKind kind = link::StreamKind::kOutput;

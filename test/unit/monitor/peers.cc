@@ -239,6 +239,20 @@ void FakeHead::StreamRef(Type type, uint64_t stream) {
   Send(type, 0, 0, link::StreamRef{stream});
 }
 
+void FakeHead::Upgrade(uint64_t token, uint32_t step, const UpgradeWish& wish) {
+  link::Upgrade body = {};
+  body.flags = wish.flags;
+  body.argument_count = static_cast<uint32_t>(wish.head_arguments.size());
+  std::string tail;
+  for (const std::string& s : {wish.monitor, wish.head, std::string("6.6.6")}) {
+    tail.append(s).push_back('\0');
+  }
+  for (const std::string& s : wish.head_arguments) {
+    tail.append(s).push_back('\0');
+  }
+  Send(Type::kUpgrade, token, step, body, tail);
+}
+
 void FakeHead::Kill() {
   REQUIRE(kill(pid, SIGKILL) == 0);
   link.Reset();

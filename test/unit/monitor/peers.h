@@ -88,6 +88,14 @@ class FakeHead {
                  const std::vector<int>& fds);
   void StreamRef(link::Type type, uint64_t stream);
 
+  struct UpgradeWish {
+    std::string monitor = {};  // Empty: the one that runs.
+    std::string head = {};
+    std::vector<std::string> head_arguments = {"--check"};
+    uint32_t flags = 0;
+  };
+  void Upgrade(uint64_t token, uint32_t step, const UpgradeWish& wish);
+
   // SIGKILL, from outside as from the OOM killer. Its link is closed.
   void Kill();
   // Lets it exit with `status`.

@@ -1,0 +1,159 @@
+// The streams' part of the state that a successor takes over: see state.h.
+
+#include "shim/monitor/copy.h"
+#include "shim/monitor/log.h"
+#include "shim/monitor/output.h"
+#include "shim/monitor/stream.h"
+
+namespace hydra::monitor {
+
+void Copy::Save(StateWriter* state) const {
+  state->Number(options_.source_is_console);
+  state->Number(options_.sink_is_console);
+  state->Number(options_.sink_is_file);
+  state->Number(options_.ends_with_sink);
+  state->Number(splices_);
+  state->Number(widened_);
+  state->Bytes(pending_);
+  state->Number(bytes_);
+  state->Number(lost_bytes_);
+  state->Signed(sink_error_);
+}
+
+void Copy::Load(StateReader* state) {
+  options_.source_is_console = state->Number() != 0;
+  options_.sink_is_console = state->Number() != 0;
+  options_.sink_is_file = state->Number() != 0;
+  options_.ends_with_sink = state->Number() != 0;
+  splices_ = state->Number() != 0;
+  widened_ = state->Number() != 0;
+  pending_ = state->Bytes();
+  bytes_ = state->Number();
+  lost_bytes_ = state->Number();
+  sink_error_ = state->As<int>();
+}
+
+void Copy::Resume(Poller* poller, EventTag tag, int source, int sink) {
+  poller_ = poller;
+  tag_ = tag;
+  source_ = source;
+  sink_ = sink;
+}
+
+void Output::Save(StateWriter* state) const { direct_.Save(state); }
+
+void Output::Load(StateReader* state) { direct_.Load(state); }
+
+void Output::Resume(Poller* poller, EventTag tag, int source, int sink) {
+  direct_.Resume(poller, tag, source, sink);
+}
+
+void Streams::Stream::Save(StateWriter* state) const {
+  state->Number(number);
+  state->Number(static_cast<uint64_t>(kind));
+  state->Number(ended);
+  state->Number(held);
+  state->Number(finishing);
+  state->Signed(setup_error);
+  state->Fd(output_source);
+  state->Fd(output_sink);
+  state->Fd(input_source);
+  state->Fd(input_sink);
+  state->Fd(held_fifo);
+  state->Number(input_ended);
+  state->Fd(master);
+  state->Number(had_master);
+  state->Number(rows);
+  state->Number(columns);
+  receiver.Save(state);
+  // Records of their own, as they will grow.
+  state->BeginRecord();
+  output.Save(state);
+  state->EndRecord();
+  state->BeginRecord();
+  input.Save(state);
+  state->EndRecord();
+}
+
+void Streams::Stream::Load(StateReader* state) {
+  number = state->Number();
+  kind = state->As<link::StreamKind>();
+  ended = state->Number() != 0;
+  held = state->Number() != 0;
+  finishing = state->Number() != 0;
+  setup_error = state->As<int>();
+  output_source = state->Fd();
+  output_sink = state->Fd();
+  input_source = state->Fd();
+  input_sink = state->Fd();
+  held_fifo = state->Fd();
+  input_ended = state->Number() != 0;
+  master = state->Fd();
+  had_master = state->Number() != 0;
+  rows = state->As<uint16_t>();
+  columns = state->As<uint16_t>();
+  receiver.Load(state);
+  if (state->BeginRecord()) {
+    output.Load(state);
+    state->EndRecord();
+  }
+  if (state->BeginRecord()) {
+    input.Load(state);
+    state->EndRecord();
+  }
+}
+
+void Streams::Save(StateWriter* state) const {
+  state->Number(next_serial_);
+  state->BeginList();
+  for (const auto& [serial, stream] : streams_) {
+    state->BeginRecord();
+    state->Number(serial);
+    stream.Save(state);
+    state->EndRecord();
+  }
+  state->EndList();
+}
+
+void Streams::Load(StateReader* state) {
+  next_serial_ = state->Number();
+  state->BeginList();
+  while (state->BeginRecord()) {
+    const uint64_t serial = state->Number();
+    if (serial >= next_serial_) state->Fail();
+    Stream& stream = streams_[serial];
+    stream.serial = serial;
+    stream.Load(state);
+    state->EndRecord();
+  }
+  state->EndList();
+}
+
+void Streams::Resume() {
+  for (auto& [serial, stream] : streams_) {
+    if (stream.ended) continue;
+    const bool is_console = stream.kind == link::StreamKind::kConsole;
+    const int master = stream.master.get();
+    stream.output.Resume(poller_, {EventKind::kStreamOutput, serial},
+                         is_console ? master : stream.output_source.get(),
+                         stream.output_sink.get());
+    stream.input.Resume(poller_, {EventKind::kStreamInput, serial},
+                        stream.input_source.get(),
+                        is_console ? master : stream.input_sink.get());
+    int error =
+        stream.receiver.Resume(poller_, {EventKind::kConsoleSetup, serial});
+    if (stream.master.valid() && error == 0) {
+      error = poller_->Add(master, EPOLLIN | EPOLLOUT | EPOLLET,
+                           {EventKind::kConsoleMaster, serial});
+    }
+    if (error != 0) {
+      LogError("watch console: %s", ErrorName(error));
+      stream.setup_error = error;
+      End(&stream);
+      continue;
+    }
+    Queue(&stream);
+  }
+}
+
+}  // namespace hydra::monitor
