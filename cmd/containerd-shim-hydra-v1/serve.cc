@@ -19,6 +19,7 @@
 #include "shim/link/client.h"
 #include "shim/rpc/dispatcher.h"
 #include "shim/rpc/grpc_server.h"
+#include "shim/rpc/instance_service.h"
 #include "shim/task/instance.h"
 #include "shim/task/task_service.h"
 
@@ -48,13 +49,14 @@ std::chrono::seconds RestAfter() {
 class Head final {
  public:
   Head(EventLoop* loop, std::unique_ptr<MonitorClient> monitor,
-       Instance::Config config)
+       Instance::Config config, std::vector<std::string> trial)
       : loop_(loop),
         monitor_(std::move(monitor)),
         instance_(loop, monitor_.get(), std::move(config)),
         tasks_(&instance_, [this] { ShutDown(); }),
         loaded_(instance_.Load()),
-        dispatcher_(&instance_, &tasks_, loaded_),
+        itself_(&instance_, std::move(trial)),
+        dispatcher_(&instance_, &tasks_, &itself_, loaded_),
         grpc_(loop, monitor_.get(), &dispatcher_) {}
 
   absl::Status Start();
@@ -74,6 +76,7 @@ class Head final {
   Instance instance_;
   TaskService tasks_;
   const absl::Status loaded_;
+  InstanceService itself_;
   Dispatcher dispatcher_;
   GrpcServer grpc_;
   EventLoop::Registration trim_;
@@ -219,7 +222,9 @@ absl::Status Run(const Flags& flags) {
       std::unique_ptr<MonitorClient> monitor,
       MonitorClient::Connect(loop.get(), UniqueFd(link::kLinkFd)));
   HYDRA_CRASH_POINT("head.synchronised");
-  Head head(loop.get(), std::move(monitor), std::move(config));
+  Head head(loop.get(), std::move(monitor), std::move(config),
+            {"-namespace", flags.container_namespace, "-id", flags.id,
+             "-address", flags.address, "check"});
   HYDRA_RETURN_IF_ERROR(head.Start());
   loop->Run();
   head.End();

@@ -14,6 +14,17 @@
 #include "shim/link/type_name.h"
 
 namespace hydra {
+namespace {
+
+// Up to the next NUL, or to the end.
+std::string TakeString(std::string_view* text) {
+  const size_t end = text->find('\0');
+  std::string taken(text->substr(0, end));
+  text->remove_prefix(end == text->npos ? text->size() : end + 1);
+  return taken;
+}
+
+}  // namespace
 
 using link::Type;
 
@@ -140,6 +151,7 @@ void MonitorClient::Take(link::Message message) {
     case Type::kOperation: {
       Operation& operation = FindOrAdd({token, message.header.step});
       if (!message.fds.empty()) operation.kept = std::move(message.fds[0]);
+      operation.text = message.tail();
       operation.result.Set(message.Body<link::Operation>());
       break;
     }
@@ -161,6 +173,17 @@ void MonitorClient::Take(link::Message message) {
       if (synced_ && !streams_.contains(state.stream)) break;
       streams_[state.stream] = state;
       if (serving_) handlers_.on_stream(state);
+      break;
+    }
+    case Type::kStatus: {
+      auto node = inspections_.extract({token, message.header.step});
+      if (node.empty()) break;
+      MonitorStatus status;
+      status.numbers = message.Body<link::Status>();
+      std::string_view text = message.tail();
+      status.version = TakeString(&text);
+      status.program = TakeString(&text);
+      node.mapped().Set(std::move(status));
       break;
     }
     case Type::kStored:
@@ -327,6 +350,44 @@ std::vector<uint64_t> MonitorClient::PublicationTokens() const {
     }
   }
   return tokens;
+}
+
+Async<UpgradeOutcome> MonitorClient::Upgrade(OperationKey key,
+                                             UpgradeOrder order) {
+  if (!Knows(key)) {
+    link::Upgrade body = {};
+    if (order.trial_only) body.flags |= link::kUpgradeTrialOnly;
+    body.argument_count = static_cast<uint32_t>(order.head_arguments.size());
+    std::string strings;
+    for (const std::string* text :
+         {&order.monitor, &order.head, &order.head_version}) {
+      strings.append(*text).push_back('\0');
+    }
+    for (const std::string& argument : order.head_arguments) {
+      strings.append(argument).push_back('\0');
+    }
+    FindOrAdd(key);
+    writer_.Add(Type::kUpgrade, key.token, key.step, body, strings);
+    Flush();
+  }
+  const Future<link::Operation> result = FindOrAdd(key).result;
+  const link::Operation operation = co_await result;
+  UpgradeOutcome outcome;
+  outcome.error = operation.error;
+  outcome.paused = operation.paused;
+  std::string_view text = FindOrAdd(key).text;
+  outcome.monitor_from = TakeString(&text);
+  outcome.monitor_to = TakeString(&text);
+  outcome.head_from = TakeString(&text);
+  outcome.head_to = TakeString(&text);
+  outcome.reason = TakeString(&text);
+  co_return outcome;
+}
+
+Future<MonitorStatus> MonitorClient::Inspect(OperationKey key) {
+  writer_.Add(Type::kInspect, key.token, key.step);
+  Flush();
+  return inspections_[key];
 }
 
 void MonitorClient::ForgetToken(uint64_t token) {

@@ -72,6 +72,32 @@ struct Publication {
   std::string response;  // The payload of the response frame.
 };
 
+// See "Upgrade" in link/protocol.h.
+struct UpgradeOrder {
+  std::string monitor;  // Empty: the one that runs.
+  std::string head;
+  std::string head_version;  // Of the head that asks.
+  // With which the head's program is tried.
+  std::vector<std::string> head_arguments;
+  bool trial_only = false;
+};
+
+struct UpgradeOutcome {
+  int error = 0;  // An errno.
+  int64_t paused = 0;
+  std::string monitor_from;
+  std::string monitor_to;
+  std::string head_from;
+  std::string head_to;
+  std::string reason;
+};
+
+struct MonitorStatus {
+  link::Status numbers = {};
+  std::string version;
+  std::string program;
+};
+
 class MonitorClient final {
  public:
   struct Request {
@@ -142,9 +168,16 @@ class MonitorClient final {
   // Tokens that have publications, ascending: of this head, and those with a
   // result of heads before.
   std::vector<uint64_t> PublicationTokens() const;
+  // Lets the monitor execute another program. If that works, this head is
+  // killed, and the next one gets the outcome of the same operation.
+  Async<UpgradeOutcome> Upgrade(OperationKey key, UpgradeOrder order);
   void ForgetToken(uint64_t token);
   // An internal token that no operation has.
   uint64_t NewInternalToken();
+
+  // What the monitor holds now. Not set by a monitor that does not know the
+  // question. `key` names nothing else.
+  Future<MonitorStatus> Inspect(OperationKey key);
 
   // ---- processes ----
   void Claim(uint64_t process, int pid);
@@ -189,6 +222,7 @@ class MonitorClient final {
     Future<link::Operation> result;
     Future<ProcessExit> exit;
     UniqueFd kept;
+    std::string text;  // The tail of kOperation.
   };
 
   MonitorClient(EventLoop* loop, UniqueFd fd);
@@ -215,6 +249,7 @@ class MonitorClient final {
   std::vector<std::pair<uint64_t, ProcessExit>> early_exits_;
   std::map<OperationKey, Operation> operations_;
   std::map<OperationKey, Future<Publication>> publications_;
+  std::map<OperationKey, Future<MonitorStatus>> inspections_;
   std::map<uint64_t, link::StreamState> streams_;
   std::map<uint64_t, std::vector<UniqueFd>> stored_;
   uint64_t next_internal_ = link::kInternalToken | (uint64_t{1} << 32);

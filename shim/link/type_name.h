@@ -42,6 +42,10 @@ constexpr const char* NameOf(Type type) {
       return "store";
     case Type::kUnstore:
       return "unstore";
+    case Type::kUpgrade:
+      return "upgrade";
+    case Type::kInspect:
+      return "inspect";
     case Type::kCloseListener:
       return "close-listener";
     case Type::kQuit:

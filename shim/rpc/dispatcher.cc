@@ -37,6 +37,8 @@ std::string EncodeResponse(const absl::StatusOr<std::string>& result) {
   return bytes;
 }
 
+constexpr char kInstanceService[] = "hydra.v1.Instance";
+
 bool IsTaskService(std::string_view service) {
   return service == "containerd.task.v2.Task" ||
          service == "containerd.task.v3.Task";
@@ -44,39 +46,46 @@ bool IsTaskService(std::string_view service) {
 
 }  // namespace
 
+template <typename Service, typename Request, typename Response>
+Dispatcher::Entry Dispatcher::MakeEntry(
+    Service* service,
+    Async<absl::StatusOr<Response>> (Service::*method)(Call, Request)) {
+  Entry entry;
+  entry.method = [service, method](Call call, std::string payload) {
+    // A function, not a lambda: a coroutine's frame holds its parameters but
+    // not the captures of a lambda.
+    struct Body {
+      static Async<absl::StatusOr<std::string>> Run(
+          Service* its_service,
+          Async<absl::StatusOr<Response>> (Service::*function)(Call, Request),
+          Call caller, std::string bytes) {
+        Request request;
+        if (!request.ParseFromString(bytes)) {
+          co_return InvalidArgument("unmarshal request error: not a " +
+                                    request.GetTypeName());
+        }
+        absl::StatusOr<Response> response = co_await (its_service->*function)(
+            std::move(caller), std::move(request));
+        if (!response.ok()) co_return response.status();
+        co_return response->SerializeAsString();
+      }
+    };
+    return Body::Run(service, method, std::move(call), std::move(payload));
+  };
+  return entry;
+}
+
 template <typename Request, typename Response>
 void Dispatcher::Add(
     const char* name, bool mutates,
     Async<absl::StatusOr<Response>> (TaskService::*method)(Call, Request)) {
-  Entry& entry = methods_[name];
+  Entry entry = MakeEntry(&tasks_, method);
   entry.mutates = mutates;
-  entry.method = [](TaskService* tasks, auto rpc) {
-    return [tasks, rpc](Call call, std::string payload) {
-      // A function, not a lambda: a coroutine's frame holds its parameters
-      // but not the captures of a lambda.
-      struct Body {
-        static Async<absl::StatusOr<std::string>> Run(TaskService* service,
-                                                      decltype(rpc) function,
-                                                      Call caller,
-                                                      std::string bytes) {
-          Request request;
-          if (!request.ParseFromString(bytes)) {
-            co_return InvalidArgument("unmarshal request error: not a " +
-                                      request.GetTypeName());
-          }
-          absl::StatusOr<Response> response = co_await (service->*function)(
-              std::move(caller), std::move(request));
-          if (!response.ok()) co_return response.status();
-          co_return response->SerializeAsString();
-        }
-      };
-      return Body::Run(tasks, rpc, std::move(call), std::move(payload));
-    };
-  }(&tasks_, method);
+  task_methods_[name] = std::move(entry);
 }
 
 Dispatcher::Dispatcher(Instance* instance, TaskService* tasks,
-                       absl::Status broken)
+                       InstanceService* itself, absl::Status broken)
     : instance_(*instance), tasks_(*tasks), broken_(std::move(broken)) {
   Add("State", false, &TaskService::State);
   Add("Create", true, &TaskService::Create);
@@ -95,6 +104,13 @@ Dispatcher::Dispatcher(Instance* instance, TaskService* tasks,
   Add("Stats", false, &TaskService::Stats);
   Add("Connect", false, &TaskService::Connect);
   Add("Shutdown", false, &TaskService::Shutdown);
+  // What needs no state still works, so that the engine can get rid of us, or
+  // an operator can upgrade us to what reads it.
+  task_methods_["Connect"].needs_record = false;
+  task_methods_["Shutdown"].needs_record = false;
+  instance_methods_["Inspect"] = MakeEntry(itself, &InstanceService::Inspect);
+  instance_methods_["Upgrade"] = MakeEntry(itself, &InstanceService::Upgrade);
+  for (auto& [name, entry] : instance_methods_) entry.needs_record = false;
 }
 
 absl::Status Dispatcher::FaultOf(const link::Request& request) {
@@ -151,23 +167,21 @@ void Dispatcher::OnCancelled(uint64_t token) {
 }
 
 absl::StatusOr<const Dispatcher::Entry*> Dispatcher::Find(
-    const std::string& method) const {
-  auto it = methods_.find(method);
-  if (it == methods_.end()) return Unimplemented("method " + method);
-  // What needs no state still works, so that the engine can get rid of us.
-  if (!broken_.ok() && method != "Connect" && method != "Shutdown") {
-    return broken_;
+    const std::string& service, const std::string& method) const {
+  if (!IsTaskService(service) && service != kInstanceService) {
+    return Unimplemented("service " + service);
   }
+  const Methods& methods =
+      service == kInstanceService ? instance_methods_ : task_methods_;
+  auto it = methods.find(method);
+  if (it == methods.end()) return Unimplemented("method " + method);
+  if (!broken_.ok() && it->second.needs_record) return broken_;
   return &it->second;
 }
 
 Async<void> Dispatcher::Answer(uint64_t token, std::string service,
                                std::string method, std::string payload) {
-  if (!IsTaskService(service)) {
-    Respond(token, EncodeResponse(Unimplemented("service " + service)), false);
-    co_return;
-  }
-  const absl::StatusOr<const Entry*> entry = Find(method);
+  const absl::StatusOr<const Entry*> entry = Find(service, method);
   if (!entry.ok()) {
     Respond(token, EncodeResponse(entry.status()), false);
     co_return;
@@ -222,9 +236,10 @@ void Dispatcher::Respond(uint64_t token, const std::string& response,
 }
 
 Async<absl::StatusOr<std::string>> Dispatcher::Serve(Call call,
+                                                     std::string service,
                                                      std::string method,
                                                      std::string payload) {
-  const absl::StatusOr<const Entry*> entry = Find(method);
+  const absl::StatusOr<const Entry*> entry = Find(service, method);
   if (!entry.ok()) co_return entry.status();
   const uint64_t token = call.token;
   absl::StatusOr<std::string> result =

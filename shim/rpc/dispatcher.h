@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "shim/event/async.h"
 #include "shim/link/client.h"
+#include "shim/rpc/instance_service.h"
 #include "shim/task/instance.h"
 #include "shim/task/task_service.h"
 
@@ -26,7 +27,8 @@ class Dispatcher final {
  public:
   // If `broken` is not OK, the instance's state could not be read: it is the
   // answer to everything that needs it.
-  Dispatcher(Instance* instance, TaskService* tasks, absl::Status broken);
+  Dispatcher(Instance* instance, TaskService* tasks, InstanceService* itself,
+             absl::Status broken);
   Dispatcher(const Dispatcher&) = delete;
   Dispatcher& operator=(const Dispatcher&) = delete;
 
@@ -36,7 +38,8 @@ class Dispatcher final {
 
   // A request of another transport: the reply's bytes. `call.token` is
   // internal, and forgotten here.
-  Async<absl::StatusOr<std::string>> Serve(Call call, std::string method,
+  Async<absl::StatusOr<std::string>> Serve(Call call, std::string service,
+                                           std::string method,
                                            std::string payload);
 
   // No request is being worked on; some may wait.
@@ -53,8 +56,15 @@ class Dispatcher final {
     Method method;
     // Changes the record: its answer is saved together with the change.
     bool mutates = false;
+    // Answers also when the record could not be read.
+    bool needs_record = true;
   };
+  using Methods = std::map<std::string, Entry, std::less<>>;
 
+  template <typename Service, typename Request, typename Response>
+  static Entry MakeEntry(
+      Service* service,
+      Async<absl::StatusOr<Response>> (Service::*method)(Call, Request));
   template <typename Request, typename Response>
   void Add(const char* name, bool mutates,
            Async<absl::StatusOr<Response>> (TaskService::*method)(Call,
@@ -64,7 +74,8 @@ class Dispatcher final {
   Async<absl::StatusOr<std::string>> Run(const Entry* entry,
                                          std::string_view method, Call call,
                                          std::string payload);
-  absl::StatusOr<const Entry*> Find(const std::string& method) const;
+  absl::StatusOr<const Entry*> Find(const std::string& service,
+                                    const std::string& method) const;
   Async<void> Answer(uint64_t token, std::string service, std::string method,
                      std::string payload);
   void Respond(uint64_t token, const std::string& response, bool mutates);
@@ -73,7 +84,8 @@ class Dispatcher final {
   Instance& instance_;
   TaskService& tasks_;
   const absl::Status broken_;
-  std::map<std::string, Entry, std::less<>> methods_;
+  Methods task_methods_;
+  Methods instance_methods_;
   // Requests that do something, so neither Wait nor Shutdown.
   int working_ = 0;
   bool ending_ = false;  // After a Shutdown.

@@ -87,25 +87,26 @@ class Reactor final : public grpc::ServerUnaryReactor {
 class RawService final : public grpc::Service {
  public:
   using Handler = std::function<grpc::ServerUnaryReactor*(
-      const std::string& method, const grpc::ByteBuffer* request,
-      grpc::ByteBuffer* response)>;
+      const std::string& service, const std::string& method,
+      const grpc::ByteBuffer* request, grpc::ByteBuffer* response)>;
 
   RawService(const google::protobuf::ServiceDescriptor& descriptor,
              const Handler& handler) {
     for (int i = 0; i < descriptor.method_count(); ++i) {
+      const std::string service = descriptor.full_name();
       const std::string method = descriptor.method(i)->name();
-      names_.push_back(std::make_unique<std::string>(
-          "/" + descriptor.full_name() + "/" + method));
+      names_.push_back(
+          std::make_unique<std::string>("/" + service + "/" + method));
       AddMethod(new grpc::internal::RpcServiceMethod(
           names_.back()->c_str(), grpc::internal::RpcMethod::NORMAL_RPC,
           nullptr));
       MarkMethodRawCallback(
           i, new grpc::internal::CallbackUnaryHandler<grpc::ByteBuffer,
                                                       grpc::ByteBuffer>(
-                 [handler, method](grpc::CallbackServerContext*,
-                                   const grpc::ByteBuffer* request,
-                                   grpc::ByteBuffer* response) {
-                   return handler(method, request, response);
+                 [handler, service, method](grpc::CallbackServerContext*,
+                                            const grpc::ByteBuffer* request,
+                                            grpc::ByteBuffer* response) {
+                   return handler(service, method, request, response);
                  }));
     }
   }
@@ -115,14 +116,16 @@ class RawService final : public grpc::Service {
   std::vector<std::unique_ptr<std::string>> names_;
 };
 
-Async<void> Answer(Dispatcher* dispatcher, uint64_t token, std::string method,
-                   std::string payload, std::shared_ptr<Reactor::State> state,
-                   Reactor* reactor, grpc::ByteBuffer* response) {
+Async<void> Answer(Dispatcher* dispatcher, uint64_t token, std::string service,
+                   std::string method, std::string payload,
+                   std::shared_ptr<Reactor::State> state, Reactor* reactor,
+                   grpc::ByteBuffer* response) {
   Call call;
   call.token = token;
   call.cancelled = state->on_cancel;
-  absl::StatusOr<std::string> result = co_await dispatcher->Serve(
-      std::move(call), std::move(method), std::move(payload));
+  absl::StatusOr<std::string> result =
+      co_await dispatcher->Serve(std::move(call), std::move(service),
+                                 std::move(method), std::move(payload));
   if (!result.ok()) {
     reactor->Finish(
         grpc::Status(static_cast<grpc::StatusCode>(result.status().code()),
@@ -141,22 +144,23 @@ class GrpcServer::Impl {
     AddDescriptors();
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-    const RawService::Handler handler = [loop, monitor, dispatcher](
-                                            const std::string& method,
-                                            const grpc::ByteBuffer* request,
-                                            grpc::ByteBuffer* response) {
-      auto state = std::make_shared<Reactor::State>();
-      auto* reactor = new Reactor(loop, state);
-      loop->Post([=, payload = ToString(*request)] {
-        Detach(Answer(dispatcher, monitor->NewInternalToken(), method, payload,
-                      state, reactor, response));
-      });
-      return reactor;
-    };
+    const RawService::Handler handler =
+        [loop, monitor, dispatcher](
+            const std::string& service, const std::string& method,
+            const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
+          auto state = std::make_shared<Reactor::State>();
+          auto* reactor = new Reactor(loop, state);
+          loop->Post([=, payload = ToString(*request)] {
+            Detach(Answer(dispatcher, monitor->NewInternalToken(), service,
+                          method, payload, state, reactor, response));
+          });
+          return reactor;
+        };
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(4 << 20);
     for (const char* service :
-         {"containerd.task.v2.Task", "containerd.task.v3.Task"}) {
+         {"containerd.task.v2.Task", "containerd.task.v3.Task",
+          "hydra.v1.Instance"}) {
       services_.push_back(std::make_unique<RawService>(
           *google::protobuf::DescriptorPool::generated_pool()
                ->FindServiceByName(service),

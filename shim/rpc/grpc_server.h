@@ -1,7 +1,7 @@
 // gRPC on connections that somebody else has accepted.
 //
-// Serves containerd.task.v2.Task and containerd.task.v3.Task, health
-// (grpc.health.v1) and reflection. gRPC's threads start with the first
+// Serves containerd.task.v2.Task, containerd.task.v3.Task, hydra.v1.Instance,
+// health (grpc.health.v1) and reflection. gRPC's threads start with the first
 // connection, so that an instance that only an engine talks to has none.
 //
 // Adopt() and the destructor: loop thread. Handlers are posted to the loop.

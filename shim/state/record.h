@@ -17,7 +17,7 @@
 
 namespace hydra {
 
-// Raise it when an older head would misread the file.
+// The highest version that this head reads; hydra/state.proto has the rule.
 inline constexpr uint32_t kRecordVersion = 1;
 
 // The file has two slots. A Save overwrites the older one in place, so that

@@ -18,6 +18,7 @@
 #include "containerd/task/v2/task.pb.h"
 #include "shim/base/status.h"
 #include "shim/rpc/dispatcher.h"
+#include "shim/rpc/instance_service.h"
 #include "shim/state/paths.h"
 #include "shim/task/instance.h"
 #include "shim/task/task_service.h"
@@ -37,6 +38,7 @@ struct TestHead {
   Instance instance;
   TaskService tasks;
   const absl::Status loaded;
+  InstanceService itself;
   Dispatcher dispatcher;
 };
 
