@@ -155,12 +155,17 @@ std::string EngineName(std::string_view address) {
 
 absl::StatusOr<InstancePaths> PathsOf(std::string_view run_directory,
                                       const InstanceName& name) {
+  return PathsInEngine(run_directory, EngineName(name.engine_address), name);
+}
+
+absl::StatusOr<InstancePaths> PathsInEngine(std::string_view run_directory,
+                                            const std::string& engine,
+                                            const InstanceName& name) {
   HYDRA_RETURN_IF_ERROR(CheckIdentifier("namespace", name.container_namespace));
   HYDRA_RETURN_IF_ERROR(CheckIdentifier("container id", name.id));
   constexpr std::string_view kSocketSuffix = ".sock";
   InstancePaths paths;
-  paths.engine_directory =
-      std::string(run_directory) + "/" + EngineName(name.engine_address);
+  paths.engine_directory = std::string(run_directory) + "/" + engine;
   paths.namespace_directory =
       paths.engine_directory + "/" + name.container_namespace;
   paths.directory = paths.namespace_directory + "/" + name.id;
@@ -182,8 +187,7 @@ absl::StatusOr<InstancePaths> PathsOf(std::string_view run_directory,
   paths.state = paths.directory + "/state.pb";
   paths.exits = paths.directory + "/exits";
   paths.monitor_pid = paths.directory + "/monitor.pid";
-  paths.runtime_root = EngineName(name.engine_address) ==
-                               EngineName("/run/containerd/containerd.sock")
+  paths.runtime_root = engine == EngineName("/run/containerd/containerd.sock")
                            ? "/run/containerd/runc"
                            : paths.directory + "/runtime";
   return paths;

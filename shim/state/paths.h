@@ -104,6 +104,12 @@ std::string EngineName(std::string_view address);
 absl::StatusOr<InstancePaths> PathsOf(std::string_view run_directory,
                                       const InstanceName& name);
 
+// The same for an engine whose directory's name is known and whose address is
+// not. `name.engine_address` is not used.
+absl::StatusOr<InstancePaths> PathsInEngine(std::string_view run_directory,
+                                            const std::string& engine,
+                                            const InstanceName& name);
+
 // The same under RunDirectory().
 absl::StatusOr<InstancePaths> PathsOf(const InstanceName& name);
 
