@@ -78,12 +78,15 @@ absl::StatusOr<Flags> ParseFlags(const std::vector<std::string_view>& args) {
     }
     target->text->assign(*value);
   }
-  if (next < args.size()) flags.verb = args[next];
+  if (next < args.size()) flags.verb = args[next++];
+  flags.arguments.assign(args.begin() + static_cast<ptrdiff_t>(next),
+                         args.end());
   return flags;
 }
 
 std::string_view Usage() {
-  return "usage: containerd-shim-hydra-v1 [flags] start|delete|serve\n"
+  return "usage: containerd-shim-hydra-v1 [flags] start|delete|serve|check\n"
+         "       containerd-shim-hydra-v1 upgrade --help\n"
          "containerd runs this; by hand, see hydra(1).\n"
          "  -namespace NAME   namespace of the container\n"
          "  -id ID            the container\n"

@@ -26,8 +26,10 @@ struct Flags {
   bool version = false;             // -v, -version
   bool info = false;                // -info
   bool help = false;                // -h, -help
-  // The first argument after the flags: start, delete, serve, or nothing.
+  // The first argument after the flags: start, delete, serve, upgrade, check,
+  // or nothing.
   std::string verb;
+  std::vector<std::string> arguments;  // Those after the verb.
 };
 
 // `args` without the program's name. -publish-binary and -debug-socket are

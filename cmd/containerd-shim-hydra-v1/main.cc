@@ -1,5 +1,6 @@
 // containerd-shim-hydra-v1: what containerd executes (`start`, `delete`,
-// `-info`, `-v`), and what hydra-monitor executes (`serve`).
+// `-info`, `-v`), what hydra-monitor executes (`serve`, `check`), and what
+// people execute (`upgrade`).
 
 #include <unistd.h>
 
@@ -8,12 +9,14 @@
 #include <string_view>
 #include <vector>
 
+#include "cmd/containerd-shim-hydra-v1/check.h"
 #include "cmd/containerd-shim-hydra-v1/delete.h"
 #include "cmd/containerd-shim-hydra-v1/flags.h"
 #include "cmd/containerd-shim-hydra-v1/info.h"
 #include "cmd/containerd-shim-hydra-v1/serve.h"
 #include "cmd/containerd-shim-hydra-v1/start.h"
 #include "cmd/containerd-shim-hydra-v1/stdio.h"
+#include "cmd/containerd-shim-hydra-v1/upgrade.h"
 #include "shim/base/status.h"
 
 namespace {
@@ -40,6 +43,8 @@ int main(int argc, char** argv) {
   if (flags->info) return Finish("info: ", hydra::PrintInfo());
   if (flags->verb == "start") return Finish("start: ", hydra::Start(*flags));
   if (flags->verb == "delete") return Finish("delete: ", hydra::Delete(*flags));
+  if (flags->verb == "check") return Finish("check: ", hydra::Check(*flags));
+  if (flags->verb == "upgrade") return hydra::UpgradeInstances(*flags);
   // Without a verb it is `serve` to containerd's own shims.
   if (flags->verb == "serve" || flags->verb.empty())
     return hydra::Serve(*flags);
