@@ -130,15 +130,16 @@ TEST_CASE_METHOD(DispatcherTest, "Requests of another transport are served") {
   call.token = head_->monitor->NewInternalToken();
   const auto created =
       Await(head_->loop.get(),
-            head_->dispatcher.Serve(call, "Create",
+            head_->dispatcher.Serve(call, "containerd.task.v2.Task", "Create",
                                     CreateRequest().SerializeAsString()));
   REQUIRE(created.ok());
   Settle();
   CHECK(fake_.spawns().size() == 1);
   CHECK_FALSE(fake_.KnowsToken(call.token));
   CHECK(SavedRecord().has_container());
-  const auto unknown =
-      Await(head_->loop.get(), head_->dispatcher.Serve(Call(), "Fly", ""));
+  const auto unknown = Await(
+      head_->loop.get(),
+      head_->dispatcher.Serve(Call(), "containerd.task.v2.Task", "Fly", ""));
   CHECK(absl::IsUnimplemented(unknown.status()));
 }
 

@@ -96,12 +96,43 @@ void FakeMonitor::Replay() {
 
 void FakeMonitor::TellOperation(OperationKey key, bool replay) {
   const Operation& operation = operations_[key];
+  if (operation.pending) return;
   std::vector<int> fds;
   if (replay && operation.kept.valid()) fds.push_back(operation.kept.get());
-  Tell(Type::kOperation, key.token, key.step, operation.result, {}, fds);
+  Tell(Type::kOperation, key.token, key.step, operation.result, operation.text,
+       fds);
   if (operation.exit.has_value()) {
     Tell(Type::kExit, key.token, key.step, *operation.exit);
   }
+}
+
+void FakeMonitor::TakeUpgrade(const link::Message& message) {
+  const OperationKey key{message.header.token, message.header.step};
+  if (operations_.contains(key)) {
+    TellOperation(key, false);
+    return;
+  }
+  UpgradeOrder order{key, message.Body<link::Upgrade>().flags, {}};
+  std::string_view tail = message.tail();
+  for (size_t end; (end = tail.find('\0')) != tail.npos;
+       tail.remove_prefix(end + 1)) {
+    order.strings.emplace_back(tail.substr(0, end));
+  }
+  upgrades_.push_back(std::move(order));
+  operations_[key].pending = true;
+}
+
+void FakeMonitor::EndUpgrade(OperationKey key, int error, int64_t paused,
+                             const std::vector<std::string>& texts) {
+  Operation& operation = operations_.at(key);
+  operation.pending = false;
+  operation.result.kind = static_cast<uint32_t>(link::OperationKind::kUpgrade);
+  operation.result.error = error;
+  operation.result.paused = paused;
+  for (const std::string& text : texts) {
+    operation.text.append(text).push_back('\0');
+  }
+  TellOperation(key, false);
 }
 
 uint64_t FakeMonitor::SendRequest(std::string payload, link::Request info) {
@@ -214,6 +245,17 @@ void FakeMonitor::Take(link::Message message) {
     case Type::kPublish:
       TakePublish(message);
       break;
+    case Type::kUpgrade:
+      TakeUpgrade(message);
+      break;
+    case Type::kInspect: {
+      link::Status status = {};
+      status.streams = 4;
+      status.upgrades = 6;
+      Tell(Type::kStatus, token, message.header.step, status,
+           std::string_view("5.5.5\0/opt/hydra-monitor\0", 25));
+      break;
+    }
     case Type::kForgetToken:
       ForgetToken(token);
       break;

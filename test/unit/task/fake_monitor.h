@@ -50,6 +50,13 @@ class FakeMonitor final {
     std::chrono::milliseconds timeout{0};
   };
 
+  struct UpgradeOrder {
+    OperationKey key;
+    uint32_t flags = 0;
+    // The tail of kUpgrade.
+    std::vector<std::string> strings;
+  };
+
   FakeMonitor() = default;
   FakeMonitor(const FakeMonitor&) = delete;
   FakeMonitor& operator=(const FakeMonitor&) = delete;
@@ -87,6 +94,9 @@ class FakeMonitor final {
   void EndProcess(uint64_t process, int wait_status);
   // Tells the end of a process again, though the head has consumed it.
   void TellAgain(uint64_t process);
+  // An upgrade that was ordered; `texts` as link/protocol.h has them.
+  void EndUpgrade(OperationKey key, int error, int64_t paused,
+                  const std::vector<std::string>& texts);
 
   // ---- what the head has asked for ----
   // All that was started, in order.
@@ -95,6 +105,7 @@ class FakeMonitor final {
   // What went to the engine: a name that is known is not sent again.
   const std::vector<Publish>& publishes() const { return publishes_; }
   size_t known_publications() const { return publications_.size(); }
+  const std::vector<UpgradeOrder>& upgrades() const { return upgrades_; }
   // By process; what the head has forgotten is not there.
   const std::map<uint64_t, int>& claims() const { return claims_; }
   // As if the head had died before the claim was read.
@@ -113,6 +124,8 @@ class FakeMonitor final {
     link::Operation result = {};
     std::optional<link::Exit> exit;
     UniqueFd kept;
+    bool pending = false;
+    std::string text;
   };
 
   void OnReadable();
@@ -121,6 +134,7 @@ class FakeMonitor final {
   void TakeSignal(const link::Message& message);
   void TakePublish(const link::Message& message);
   void TellPublication(OperationKey key);
+  void TakeUpgrade(const link::Message& message);
   void ForgetToken(uint64_t token);
   void Replay();
   void TellStream(uint64_t stream);
@@ -150,6 +164,7 @@ class FakeMonitor final {
   std::vector<link::Signal> signals_;
   std::vector<Publish> publishes_;
   std::map<OperationKey, std::optional<Publication>> publications_;
+  std::vector<UpgradeOrder> upgrades_;
   std::map<uint64_t, int> claims_;
   std::map<uint64_t, link::Exit> exits_;
   std::map<uint64_t, link::Exit> consumed_exits_;
