@@ -235,8 +235,11 @@ struct Operation {
 // --check-state, which reads a copy of the state, and the head with the given
 // arguments; each must exit with 0 and print "ok VERSION". Then it executes the
 // new monitor in its own process, with its state and descriptors. The new one
-// kills the head and starts another, which is told the result as that of a
-// known operation. Whatever goes wrong before that leaves all as it is.
+// kills the head and starts another, which, once it says kHello, is told the
+// result as that of a known operation. If the new monitor cannot take over, or
+// the new head does not say kHello in ten seconds or ends three times, the old
+// monitor is executed again, with the old head. Whatever goes wrong before that
+// leaves all as it is.
 //
 // Tail: NUL-terminated: the monitor's program and the head's, each empty for
 // the one that it was started from; the version of the head that asks; then
@@ -244,8 +247,8 @@ struct Operation {
 //
 // The result's error: 0; EALREADY: another upgrade is under way; ETIMEDOUT: a
 // trial took too long; ENOEXEC, ENOENT, EACCES, ...: a program that cannot be
-// executed; EPROTO: a trial ended badly; EBADMSG, ENOTSUP, ...: the new monitor
-// could not take over, and the old one came back. Its tail, NUL-terminated: the
+// executed; EPROTO: a trial ended badly; or, if `paused` is not 0, any: the old
+// programs came back. Its tail, NUL-terminated: the
 // monitor's version before and after, the head's version before and after (as
 // far as they are known), and why it failed.
 enum UpgradeFlags : uint32_t {

@@ -99,7 +99,6 @@ class HeadProcess {
   void Replace();
   // The program of the heads to come. Must outlive this.
   void SetProgram(const char* path) { argv_[0] = path; }
-  const char* program() const { return argv_[0]; }
 
   HeadState state() const { return state_; }
   pid_t pid() const { return pid_; }

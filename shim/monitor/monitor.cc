@@ -51,7 +51,8 @@ Monitor::Monitor(MonitorOptions options)
       publications_(&poller_, &head_),
       streams_(&poller_, &head_),
       server_(&poller_, &head_, UniqueFd(options_.listen_fd),
-              options_.socket_path) {}
+              options_.socket_path),
+      head_path_(options_.head_argv[0]) {}
 
 int Monitor::OpenSignals() {
   // What was inherited: an ignored SIGCHLD would take every exit away.
@@ -229,6 +230,9 @@ void Monitor::ReapChildren() {
 void Monitor::OnHeadReaped(int wait_status) {
   // What it said before it died still counts.
   ReadLink(true);
+  if (upgrade_ != nullptr && head_.state() != HeadState::kLeaving) {
+    upgrade_->OnHeadFailed();
+  }
   server_.OnHeadDied(head_.HasCrashed(wait_status));
   head_.OnReaped(wait_status);
 }
@@ -357,6 +361,10 @@ void Monitor::OnHello(const Message& message) {
   if (head_.state() != HeadState::kUnknown || hello.version == 0) {
     head_.KillMisbehaved("its kHello makes no sense");
     return;
+  }
+  // It serves; and what follows will tell it how the upgrade went.
+  if (upgrade_ != nullptr && upgrade_->phase() == Upgrade::Phase::kProbation) {
+    FinishUpgrade();
   }
   head_.SetReady();
   server_.OnNewHead();

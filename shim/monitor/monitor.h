@@ -100,7 +100,10 @@ class Monitor {
   void RunUpgrade();
   void ExecuteUpgrade();
   void FinishUpgrade();
-  int TakeOver(int state_fd, int failed);
+  int TakeOver(int state_fd, int previous_fd, int failed);
+  void ResumeUpgrade(int previous_fd, int failed);
+  void GoBack();
+  void UseFormerHead();
   void Save(StateWriter* state) const;
   void Load(StateReader* state);
 #ifdef HYDRA_TEST_STATE_NEXT
@@ -127,9 +130,12 @@ class Monitor {
   std::vector<UniqueFd> wake_;                       // Of the head that rests.
 
   std::unique_ptr<Upgrade> upgrade_;  // While one is under way.
-  std::string program_;  // The path that this program was started from.
-  // The head's program before a new monitor that could not take over.
-  std::string former_head_;
+  std::string program_;    // The path that this program was started from.
+  std::string head_path_;  // The same of the head.
+  // The head's program and what it is executed by, after an upgrade of it that
+  // failed: another may have its path by now.
+  UniqueFd head_file_;
+  std::string head_program_;
   int64_t started_at_ = 0;
   uint64_t upgrades_ = 0;
 

@@ -56,7 +56,7 @@ std::vector<const char*> Monitor::Arguments(const char* head) const {
 void Monitor::OnUpgrade(const link::Message& message, link::Writer* head) {
   if (!operations_.Begin(message, link::OperationKind::kUpgrade, head)) return;
   auto upgrade = std::make_unique<Upgrade>(
-      message, Upgrade::Current{program_, head_.program()});
+      message, Upgrade::Current{program_, head_path_, head_.pid()});
   if (upgrade_ != nullptr || quit_at_ != kNever) {
     upgrade->Fail(EALREADY, upgrade_ != nullptr
                                 ? "another upgrade is under way"
@@ -98,7 +98,11 @@ void Monitor::OnInspect(const link::Message& message,
 void Monitor::RunUpgrade() {
   if (upgrade_ == nullptr) return;
   if (MonotonicNow() >= upgrade_->deadline()) upgrade_->OnDeadline();
-  if (upgrade_->phase() == Upgrade::Phase::kTrying) return;
+  if (upgrade_->phase() == Upgrade::Phase::kTrying ||
+      upgrade_->phase() == Upgrade::Phase::kProbation) {
+    return;
+  }
+  if (upgrade_->must_go_back()) GoBack();
   if (upgrade_->phase() == Upgrade::Phase::kPassed && !upgrade_->trial_only()) {
     if (quit_at_ != kNever) {
       upgrade_->Fail(EALREADY, "the instance is about to end");
@@ -115,20 +119,47 @@ void Monitor::ExecuteUpgrade() {
   Save(&writer);
   const int error = upgrade_->Execute(writer.Finish(), writer.fds(),
                                       Arguments(upgrade_->new_head().c_str()));
+  upgrade_->SetResumed();
   upgrade_->Fail(
       error, "execute " + upgrade_->new_monitor() + ": " + ErrorName(error));
 }
 
+void Monitor::GoBack() {
+  upgrade_->SetPaused();
+  StateWriter writer;
+  Save(&writer);
+  const int error =
+      upgrade_->GoBack(writer.Finish(), writer.fds(),
+                       Arguments(upgrade_->previous().head.c_str()));
+  // Then at least with the head that was.
+  LogError("execute the program before: %s", ErrorName(error));
+  upgrade_->SetResumed();
+  UseFormerHead();
+  head_.Replace();
+}
+
+void Monitor::UseFormerHead() {
+  head_path_ = upgrade_->previous().head;
+  head_file_ = upgrade_->TakePreviousHead();
+  // By its descriptor, as its path may name another by now.
+  head_program_ = head_file_.valid()
+                      ? "/proc/self/fd/" + std::to_string(head_file_.get())
+                      : head_path_;
+  head_.SetProgram(head_program_.c_str());
+}
+
 void Monitor::FinishUpgrade() {
-  const int64_t paused =
-      upgrade_->paused_at() == 0 ? 0 : MonotonicNow() - upgrade_->paused_at();
+  if (upgrade_->error() == 0 && !upgrade_->trial_only()) {
+    ++upgrades_;
+    head_file_.Reset();
+  }
   if (upgrade_->error() != 0) {
     LogError("upgrade: %s", upgrade_->reason().c_str());
   }
   // One that is leaving would never hear of it; its successor does.
   operations_.Finish(
-      upgrade_->token(), upgrade_->step(), upgrade_->error(), paused,
-      upgrade_->Text(),
+      upgrade_->token(), upgrade_->step(), upgrade_->error(),
+      upgrade_->paused(), upgrade_->Text(),
       head_.state() == HeadState::kReady ? head_.output() : nullptr);
   upgrade_.reset();
 }
@@ -140,6 +171,7 @@ void Monitor::Save(StateWriter* state) const {
   state->Struct(child_file_limit_);
   state->Signed(started_at_);
   state->Number(upgrades_);
+  state->Fd(head_file_);
   state->EndRecord();
   const auto save = [state](StateSection section, const auto& part) {
     state->BeginSection(section);
@@ -180,6 +212,7 @@ void Monitor::Load(StateReader* state) {
     child_file_limit_ = state->Struct<rlimit>();
     started_at_ = state->Signed();
     upgrades_ = state->Number();
+    head_file_ = state->Fd();
   } else {
     state->Fail();
   }
@@ -228,15 +261,15 @@ int Monitor::Check(int state_fd, uint64_t* oldest) {
 }
 
 int Monitor::Resume(int state_fd, int previous_fd, int failed) {
-  const std::vector<const char*> arguments = Arguments(head_.program());
+  const std::vector<const char*> arguments = Arguments(head_path_.c_str());
   WayBack::Prepare(state_fd, previous_fd, arguments);
   WayBack::Arm();
-  const int error = TakeOver(state_fd, failed);
+  const int error = TakeOver(state_fd, previous_fd, failed);
   if (error != 0) WayBack::Take(error);
   return error;
 }
 
-int Monitor::TakeOver(int state_fd, int failed) {
+int Monitor::TakeOver(int state_fd, int previous_fd, int failed) {
   uint64_t oldest = 0;
   {
     Monitor trial(options_);
@@ -259,6 +292,8 @@ int Monitor::TakeOver(int state_fd, int failed) {
   StateReader state(bytes, StateReader::Mode::kTake);
   Load(&state);
   WayBack::Disarm();
+  LogInfo("resumed as version %s", Version());
+  if (upgrade_ != nullptr) ResumeUpgrade(previous_fd, failed);
   CloseUntaken(state.fds());
   prctl(PR_SET_CHILD_SUBREAPER, 1);  // Is kept over execve(2); and if not.
   error = OpenExitFile();
@@ -267,22 +302,26 @@ int Monitor::TakeOver(int state_fd, int failed) {
   streams_.Resume();
   // A SIGCHLD that waited is gone: setting its default action discards it.
   reap_again_ = true;
-  if (upgrade_ != nullptr) {
-    if (failed != 0) {
-      former_head_ = upgrade_->previous().head;
-      head_.SetProgram(former_head_.c_str());
-      upgrade_->Fail(
-          failed, upgrade_->new_monitor() +
-                      " could not take over, went back: " + ErrorName(failed));
-    } else {
-      program_ = upgrade_->new_monitor();
-      ++upgrades_;
-    }
-    LogInfo("resumed as version %s", Version());
-    FinishUpgrade();
-  }
   head_.Replace();
   return 0;
+}
+
+void Monitor::ResumeUpgrade(int previous_fd, int failed) {
+  upgrade_->SetResumed();
+  if (failed == 0) {
+    program_ = upgrade_->new_monitor();
+    upgrade_->BeginProbation(previous_fd);
+    return;
+  }
+  program_ = upgrade_->previous().monitor;
+  // If it was the head that failed, the monitor between has said so.
+  upgrade_->Fail(
+      failed, upgrade_->reason().empty()
+                  ? upgrade_->new_monitor() +
+                        " could not take over, went back: " + ErrorName(failed)
+                  : upgrade_->reason() + ", went back");
+  UseFormerHead();
+  FinishUpgrade();
 }
 
 }  // namespace hydra::monitor

@@ -14,6 +14,9 @@ namespace {
 
 // A trial takes milliseconds; more on a machine where all are upgraded at once.
 constexpr int64_t kTrialLimit = 10 * kSecond;
+// A head says kHello after some ten milliseconds.
+constexpr int64_t kProbationLimit = 10 * kSecond;
+constexpr int kMaxHeadFailures = 3;
 // Above every target of a child.
 constexpr int kProgramFd = 16;
 
@@ -82,6 +85,12 @@ void Upgrade::Start(std::string_view state,
     Fail(errno, std::string("write state: ") + ErrorName(errno));
     return;
   }
+  const std::string exe =
+      "/proc/" + std::to_string(previous_.head_pid) + "/exe";
+  const UniqueFd head(open(exe.c_str(), O_RDONLY | O_CLOEXEC));
+  if (head.valid()) {
+    previous_head_.Reset(fcntl(head.get(), F_DUPFD_CLOEXEC, kProgramFd));
+  }
   const std::string path = "/proc/self/fd/" + std::to_string(program_.get());
   const std::string number = std::to_string(Trial::kStateFd);
   std::vector<const char*> argv = {path.c_str(), "--check-state",
@@ -134,7 +143,25 @@ void Upgrade::TakeResults() {
 
 int64_t Upgrade::deadline() const { return deadline_; }
 
+void Upgrade::BeginProbation(int previous_fd) {
+  phase_ = Phase::kProbation;
+  previous_monitor_.Reset(fcntl(previous_fd, F_DUPFD_CLOEXEC, kProgramFd));
+  deadline_ = MonotonicNow() + kProbationLimit;
+}
+
+void Upgrade::OnHeadFailed() {
+  if (phase_ == Phase::kProbation && ++head_failures_ == kMaxHeadFailures) {
+    Fail(EPROTO, new_head_ + " does not serve: it ended " +
+                     std::to_string(kMaxHeadFailures) + " times");
+  }
+}
+
 void Upgrade::OnDeadline() {
+  if (phase_ == Phase::kProbation) {
+    Fail(ETIMEDOUT, new_head_ + " does not serve: no sign of it in " +
+                        std::to_string(kProbationLimit / kSecond) + " s");
+    return;
+  }
   const std::string& which =
       monitor_trial_.running() ? new_monitor_ : new_head_;
   Fail(ETIMEDOUT, "trial of " + which + ": no answer in " +
@@ -143,25 +170,40 @@ void Upgrade::OnDeadline() {
 
 int Upgrade::Execute(std::string_view state, std::vector<int> fds,
                      const std::vector<const char*>& arguments) {
-  const UniqueFd file = MakeStateFile(state);
-  if (!file.valid()) return errno;
   // The way back; the file itself may be replaced already.
   const UniqueFd self(open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
   if (!self.valid()) return errno;
-  fds.push_back(file.get());
   fds.push_back(self.get());
+  return ExecuteProgram(program_.get(), "--previous",
+                        std::to_string(self.get()), state, std::move(fds),
+                        arguments);
+}
+
+int Upgrade::GoBack(std::string_view state, std::vector<int> fds,
+                    const std::vector<const char*>& arguments) {
+  return ExecuteProgram(previous_monitor_.get(), "--failed",
+                        std::to_string(error_), state, std::move(fds),
+                        arguments);
+}
+
+int Upgrade::ExecuteProgram(int program, const char* mode,
+                            const std::string& value, std::string_view state,
+                            std::vector<int> fds,
+                            const std::vector<const char*>& arguments) {
+  const UniqueFd file = MakeStateFile(state);
+  if (!file.valid()) return errno;
+  fds.push_back(file.get());
   const std::string file_number = std::to_string(file.get());
-  const std::string self_number = std::to_string(self.get());
   std::vector<char*> argv;
   for (const char* word : {"hydra-monitor", "--resume", file_number.c_str(),
-                           "--previous", self_number.c_str()}) {
+                           mode, value.c_str()}) {
     argv.push_back(const_cast<char*>(word));
   }
   for (const char* word : arguments) argv.push_back(const_cast<char*>(word));
   argv.push_back(nullptr);
   int error = SetCloseOnExec(fds, false);
   if (error == 0) {
-    execveat(program_.get(), "", argv.data(), environ, AT_EMPTY_PATH);
+    execveat(program, "", argv.data(), environ, AT_EMPTY_PATH);
     error = errno;
   }
   SetCloseOnExec(fds, true);
@@ -180,6 +222,8 @@ void Upgrade::Save(StateWriter* state) const {
   state->Bytes(monitor_to_);
   state->Bytes(head_from_);
   state->Bytes(head_to_);
+  state->Fd(previous_head_);
+  state->Bytes(reason_);
 }
 
 void Upgrade::Load(StateReader* state) {
@@ -195,6 +239,8 @@ void Upgrade::Load(StateReader* state) {
   monitor_to_ = state->Bytes();
   head_from_ = state->Bytes();
   head_to_ = state->Bytes();
+  previous_head_ = state->Fd();
+  reason_ = state->Bytes();
 }
 
 std::string Upgrade::Text() const {

@@ -29,11 +29,13 @@ class Upgrade {
   struct Current {
     std::string monitor;  // The path it was started from; empty: not known.
     std::string head;
+    pid_t head_pid = 0;
   };
   enum class Phase : uint8_t {
     kTrying,
     kFailed,  // error() and reason() say why.
     kPassed,
+    kProbation,  // The new monitor runs, the new head has not said kHello.
   };
 
   // For Load.
@@ -59,6 +61,15 @@ class Upgrade {
   int Execute(std::string_view state, std::vector<int> fds,
               const std::vector<const char*>& arguments);
 
+  // In the new monitor: `previous_fd` is the program before, and stays the
+  // caller's. From here to Prove() the head is on probation.
+  void BeginProbation(int previous_fd);
+  // A head has ended before it said kHello.
+  void OnHeadFailed();
+  // Executes the program before, as Execute does; error() is passed on.
+  int GoBack(std::string_view state, std::vector<int> fds,
+             const std::vector<const char*>& arguments);
+
   // It has come to nothing.
   void Fail(int error, std::string reason);
 
@@ -66,6 +77,10 @@ class Upgrade {
   void Load(StateReader* state);
 
   Phase phase() const { return phase_; }
+  // Failed, in the new monitor, which is to go back.
+  bool must_go_back() const {
+    return phase_ == Phase::kFailed && previous_monitor_.valid();
+  }
   int error() const { return error_; }
   const std::string& reason() const { return reason_; }
   // The tail of the result.
@@ -77,12 +92,19 @@ class Upgrade {
   const std::string& new_monitor() const { return new_monitor_; }
   const std::string& new_head() const { return new_head_; }
   const Current& previous() const { return previous_; }
-  int64_t paused_at() const { return paused_at_; }
-  // From now on the monitor does nothing else; monotonic.
+  // The head's program before, which its path may name no more; taken once.
+  UniqueFd TakePreviousHead() { return std::move(previous_head_); }
+  // Between these two the monitor does nothing else.
   void SetPaused() { paused_at_ = MonotonicNow(); }
+  void SetResumed() { paused_ = MonotonicNow() - paused_at_; }
+  int64_t paused() const { return paused_; }
 
  private:
   void TakeResults();
+  static int ExecuteProgram(int program, const char* mode,
+                            const std::string& value, std::string_view state,
+                            std::vector<int> fds,
+                            const std::vector<const char*>& arguments);
 
   Phase phase_ = Phase::kTrying;
   uint64_t token_ = 0;
@@ -93,10 +115,14 @@ class Upgrade {
   std::string new_head_;
   std::vector<std::string> head_arguments_;
   UniqueFd program_;  // new_monitor_, as it was tried.
+  UniqueFd previous_monitor_;
+  UniqueFd previous_head_;
+  int head_failures_ = 0;
   Trial monitor_trial_;
   Trial head_trial_;
   int64_t deadline_ = kNever;
-  int64_t paused_at_ = 0;
+  int64_t paused_at_ = 0;  // Monotonic.
+  int64_t paused_ = 0;
   int error_ = 0;
   std::string reason_;
   std::string monitor_from_;

@@ -231,8 +231,17 @@ TEST_CASE_METHOD(UpgradeTest, "What cannot be upgraded runs on",
   fails("ENOEXEC");
   Replace(shim(), ReadFile("/bin/false").value_or(""));
   fails("exit status 1");
-  Replace(shim(), real_shim);
+  // One that passes the trial, and yet does not serve.
+  Replace(shim(),
+          "#!/bin/sh\nfor last; do :; done\n"
+          "[ $last = check ] && echo ok 9.9 && exit\nexit 1\n");
+  const Result late = Run({command, "upgrade", containerd().ns() + "/c"});
+  CAPTURE(late.out);
+  CHECK(late.status == 1);
+  CHECK(late.out.find("ended 3 times, went back") != std::string::npos);
+  CHECK(Inspect("c").monitor().upgrades() == 0);
   CHECK(Exec("c", "e", {"/bin/true"}).status == 0);
+  Replace(shim(), real_shim);
   CHECK(Upgrade()["c"]["result"] == "upgraded");
 }
 

@@ -60,8 +60,8 @@ const Message* Find(const std::vector<Message>& known, Type type,
 class UpgradeTest : protected MonitorFixture {
  protected:
   // Upgrades, and has the next head in head_, with what it was told.
-  Outcome Upgrade(const std::string& program) {
-    head_->Upgrade(kToken, ++step_, {.monitor = program});
+  Outcome Upgrade(const std::string& program, const std::string& head = {}) {
+    head_->Upgrade(kToken, ++step_, {.monitor = program, .head = head});
     head_ = AcceptHead();
     known_ = head_->Hello();
     for (const Message& message : known_) {
@@ -468,6 +468,35 @@ TEST_CASE_METHOD(UpgradeTest, "One that breaks while it takes over goes back",
   CHECK(client.Receive().payload == "still here");
   std::filesystem::remove(path(fault));
   CHECK(Upgrade(HYDRA_MONITOR_NEXT).operation.error == 0);
+}
+
+TEST_CASE_METHOD(UpgradeTest, "A head that does not serve after all goes back",
+                 "[monitor][upgrade]") {
+  Client client = Connect();
+  const uint64_t pending = Deliver(client, *head_, 1, "wait").header.token;
+  const std::string head_program = std::filesystem::read_symlink(
+      "/proc/" + std::to_string(head_->pid) + "/exe");
+  const std::string bad = Make(
+      "bad", "#!/bin/sh\n[ $1 = --check ] && echo ok 9.9 && exit\nexit 1\n");
+  for (int round = 0; round < 2; ++round) {
+    const Outcome outcome = Upgrade(HYDRA_MONITOR_NEXT, bad);
+    CHECK(outcome.operation.error == EPROTO);
+    CHECK(outcome.operation.paused > 0);
+    CHECK(outcome.texts[4].find(bad + " does not serve: it ended 3 times") ==
+          0);
+    CHECK(Program() == HYDRA_MONITOR);
+    CHECK(std::filesystem::read_symlink("/proc/" + std::to_string(head_->pid) +
+                                        "/exe") == head_program);
+    CHECK(head_->Expect(Type::kRequest).header.token == pending);
+  }
+  CHECK(Inspect().upgrades == 0);
+  const int fds = FdCount();
+  // The next one is started from the path again.
+  CHECK(Upgrade(HYDRA_MONITOR_NEXT).operation.error == 0);
+  CHECK(FdCount() < fds);
+  CHECK(head_->Expect(Type::kRequest).header.token == pending);
+  head_->Respond(pending, "still here");
+  CHECK(client.Receive().payload == "still here");
 }
 
 TEST_CASE_METHOD(UpgradeTest, "The listener listens on", "[monitor][upgrade]") {
