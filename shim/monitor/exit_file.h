@@ -11,6 +11,10 @@
 // most exits that ever waited at the same time. The order of slots means
 // nothing.
 //
+// The header's version is the lowest that can read the file: a slot has room to
+// grow, and zero there means "as before"; only what an older reader must not
+// pass over needs a higher one, which it refuses.
+//
 // What is written survives the death of the monitor, not that of the machine:
 // no container outlives that, and an fsync(2) would stop the loop.
 //

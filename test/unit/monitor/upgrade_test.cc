@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -202,6 +204,41 @@ TEST_CASE_METHOD(UpgradeTest, "Frames and answers survive in pieces",
   CHECK(Upgrade(HYDRA_MONITOR).operation.error == 0);
   head_->Respond(pending, "at last");
   CHECK(client.Receive().payload == "at last");
+}
+
+TEST_CASE_METHOD(UpgradeTest, "What the old head said last still counts",
+                 "[monitor][upgrade]") {
+  Client client = Connect();
+  const uint64_t asked = Deliver(client, *head_, 1, "r").header.token;
+  const int fds = FdCount();
+  head_->Upgrade(kToken, ++step_, {.monitor = HYDRA_MONITOR_NEXT});
+  head_->Respond(asked, "after all");
+  // And a message that never becomes whole, with a descriptor.
+  link::Header header = {};
+  header.length = 100;
+  header.type = static_cast<uint16_t>(Type::kStore);
+  header.fd_count = 1;
+  const Pipe pipe = MakePipe();
+  iovec iov = {&header, sizeof(header)};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message = {};
+  message.msg_iov = &iov;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  cmsghdr* c = CMSG_FIRSTHDR(&message);
+  c->cmsg_level = SOL_SOCKET;
+  c->cmsg_type = SCM_RIGHTS;
+  c->cmsg_len = CMSG_LEN(sizeof(int));
+  const int sent = pipe.write.get();
+  memcpy(CMSG_DATA(c), &sent, sizeof(sent));
+  REQUIRE(sendmsg(head_->link.get(), &message, MSG_NOSIGNAL) == sizeof(header));
+  head_ = AcceptReadyHead();
+  CHECK(client.Receive().payload == "after all");
+  CHECK(head_->IsQuiet());
+  CHECK(Inspect().requests == 0);
+  // One is the later version's own.
+  CHECK(FdCount() == fds + 1);
 }
 
 TEST_CASE_METHOD(UpgradeTest, "Bytes that a client has not read yet arrive",
