@@ -291,7 +291,7 @@ TEST_CASE_METHOD(UpgradeTest, "Many instances are upgraded at once",
     const auto reports = Upgrade(0, {"--timeout", "60s"});
     const std::chrono::duration<double> took =
         std::chrono::steady_clock::now() - begin;
-    CHECK(reports.size() == static_cast<size_t>(count));
+    REQUIRE(reports.size() == static_cast<size_t>(count));
     std::vector<double> pauses;
     std::vector<double> durations;
     for (const auto& [id, report] : reports) {
