@@ -43,8 +43,8 @@ std::string SaveAlone(const T& part) {
 // where the leak checker finds it.
 template <typename T>
 void CheckRoundTrip(T* original, T* fresh) {
-  static std::vector<const void*> left_behind;
-  left_behind.push_back(original);
+  static auto* left_behind = new std::vector<const void*>;
+  left_behind->push_back(original);
   const std::string before = SaveAlone(*original);
   StateReader reader(before, Mode::kTake);
   REQUIRE(reader.BeginSection(kSection));
