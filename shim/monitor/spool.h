@@ -20,6 +20,7 @@
 #include <string_view>
 
 #include "shim/base/unique_fd.h"
+#include "shim/monitor/state.h"
 
 namespace hydra::monitor {
 
@@ -64,6 +65,10 @@ class Spool {
   // kMaxLine. With `in_line` the reader has had the beginning of a line: then
   // the rest of that line is kept. Returns how many were dropped.
   uint64_t DropOldest(uint64_t count, bool in_line);
+
+  // In stream_state.cc.
+  void Save(StateWriter* state) const;
+  void Load(StateReader* state);
 
  private:
   // The position after the first line feed at or after `from`; 0 if there is

@@ -40,11 +40,84 @@ void Copy::Resume(Poller* poller, EventTag tag, int source, int sink) {
   sink_ = sink;
 }
 
-void Output::Save(StateWriter* state) const { direct_.Save(state); }
+void Spool::Save(StateWriter* state) const {
+  state->Fd(file_);
+  state->Number(capacity_);
+  state->Number(read_);
+  state->Number(written_);
+  state->Number(released_);
+}
 
-void Output::Load(StateReader* state) { direct_.Load(state); }
+void Spool::Load(StateReader* state) {
+  file_ = state->Fd();
+  capacity_ = state->Number();
+  read_ = state->Number();
+  written_ = state->Number();
+  released_ = state->Number();
+  if (released_ > read_ || read_ > written_ || written_ - read_ > capacity_) {
+    state->Fail();
+  }
+}
+
+// What is watched is not kept, nor since when the sink has stalled: Run() finds
+// both again.
+void Output::Save(StateWriter* state) const {
+  state->BeginRecord();
+  direct_.Save(state);
+  state->EndRecord();
+  state->BeginRecord();
+  spool_.Save(state);
+  state->EndRecord();
+  state->Bytes(options_.directory);
+  state->Number(options_.max_bytes);
+  state->Number(static_cast<uint64_t>(options_.policy));
+  state->Signed(options_.stall_time);
+  state->Number(is_spooling_);
+  state->Number(splices_);
+  state->Number(source_ended_);
+  state->Number(in_line_);
+  state->Bytes(pending_);
+  state->Number(spooled_bytes_);
+  state->Number(replayed_bytes_);
+  state->Number(late_bytes_);
+  state->Number(lost_bytes_);
+  state->Number(dropped_bytes_);
+  state->Signed(sink_error_);
+  state->Signed(spool_error_);
+}
+
+void Output::Load(StateReader* state) {
+  if (state->BeginRecord()) {
+    direct_.Load(state);
+    state->EndRecord();
+  }
+  if (state->BeginRecord()) {
+    spool_.Load(state);
+    state->EndRecord();
+  }
+  options_.directory = state->Bytes();
+  options_.max_bytes = state->Number();
+  options_.policy = state->As<link::SpoolPolicy>();
+  options_.stall_time = state->Signed();
+  is_spooling_ = state->Number() != 0;
+  splices_ = state->Number() != 0;
+  source_ended_ = state->Number() != 0;
+  in_line_ = state->Number() != 0;
+  pending_ = state->Bytes();
+  spooled_bytes_ = state->Number();
+  replayed_bytes_ = state->Number();
+  late_bytes_ = state->Number();
+  lost_bytes_ = state->Number();
+  dropped_bytes_ = state->Number();
+  sink_error_ = state->As<int>();
+  spool_error_ = state->As<int>();
+  // A ring of no size has no places.
+  if (is_spooling_ && spool_.size() + spool_.room() == 0) state->Fail();
+}
 
 void Output::Resume(Poller* poller, EventTag tag, int source, int sink) {
+  poller_ = poller;
+  tag_ = tag;
   direct_.Resume(poller, tag, source, sink);
 }
 
@@ -57,6 +130,7 @@ void Streams::Stream::Save(StateWriter* state) const {
   state->Signed(setup_error);
   state->Fd(output_source);
   state->Fd(output_sink);
+  state->Fd(unread_sink);
   state->Fd(input_source);
   state->Fd(input_sink);
   state->Fd(held_fifo);
@@ -84,6 +158,7 @@ void Streams::Stream::Load(StateReader* state) {
   setup_error = state->As<int>();
   output_source = state->Fd();
   output_sink = state->Fd();
+  unread_sink = state->Fd();
   input_source = state->Fd();
   input_sink = state->Fd();
   held_fifo = state->Fd();
@@ -131,6 +206,7 @@ void Streams::Load(StateReader* state) {
 
 void Streams::Resume() {
   for (auto& [serial, stream] : streams_) {
+    if (stream.unread_sink.valid()) CheckForReader(&stream);
     if (stream.ended) continue;
     const bool is_console = stream.kind == link::StreamKind::kConsole;
     const int master = stream.master.get();
