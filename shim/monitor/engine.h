@@ -16,6 +16,7 @@
 #include "shim/base/unique_fd.h"
 #include "shim/monitor/frame.h"
 #include "shim/monitor/poller.h"
+#include "shim/monitor/state.h"
 
 namespace hydra::monitor {
 
@@ -62,6 +63,13 @@ class Engine {
 
   // Drops the connection, and the call with it.
   void Close();
+
+  // In publications_state.cc.
+  void Save(StateWriter* state) const;
+  void Load(StateReader* state);
+  // Waits for the connection again after Load. 0 or an errno; then it is to be
+  // closed.
+  int Resume();
 
  private:
   int Connect(std::string_view address);

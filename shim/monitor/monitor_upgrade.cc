@@ -200,6 +200,7 @@ void Monitor::Save(StateWriter* state) const {
   state->EndList();
   state->EndRecord();
   save(StateSection::kStreams, streams_);
+  save(StateSection::kPublications, publications_);
 #ifdef HYDRA_TEST_STATE_NEXT
   SaveTestOnly(state);
 #endif
@@ -242,6 +243,7 @@ void Monitor::Load(StateReader* state) {
     state->EndList();
   }
   load(StateSection::kStreams, &streams_);
+  load(StateSection::kPublications, &publications_);
 }
 
 int Monitor::Check(int state_fd, uint64_t* oldest) {
@@ -300,6 +302,7 @@ int Monitor::TakeOver(int state_fd, int previous_fd, int failed) {
   if (error != 0) LogError("open exit file: %s", ErrorName(error));
   server_.ResumeAll();
   streams_.Resume();
+  publications_.Resume();
   // A SIGCHLD that waited is gone: setting its default action discards it.
   reap_again_ = true;
   head_.Replace();

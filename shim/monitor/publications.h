@@ -24,6 +24,7 @@
 #include "shim/monitor/engine.h"
 #include "shim/monitor/head_process.h"
 #include "shim/monitor/poller.h"
+#include "shim/monitor/state.h"
 
 namespace hydra::monitor {
 
@@ -49,6 +50,12 @@ class Publications {
 
   // Every result, for a new head. What is under way it will ask for.
   void Replay(link::Writer* head) const;
+
+  // In publications_state.cc. Everything is kept, the one under way as well.
+  void Save(StateWriter* state) const;
+  void Load(StateReader* state);
+  // Goes on with it after Load.
+  void Resume();
 
   size_t size() const { return known_.size(); }
 

@@ -61,6 +61,7 @@ enum class StateSection : uint64_t {
   kProcesses = 6,
   kStore = 7,
   kStreams = 8,
+  kPublications = 9,
   kTestOnly = 1000,  // Of the test build whose format is a later one.
 };
 
