@@ -31,7 +31,11 @@ struct SlotHeader {
   // message for a whole one.
   uint64_t checksum;
 };
+// The last is the layout's number: of the slots, not of the records in them,
+// which say themselves who can read them. No head writes a layout that the
+// release before it does not read, or a downgrade would be refused.
 constexpr char kMagic[8] = {'H', 'Y', 'D', 'R', 'A', 'S', 'T', '2'};
+constexpr size_t kLayoutAt = sizeof(kMagic) - 1;
 constexpr size_t kMaxFile = size_t{512} << 20;
 constexpr size_t kSmallestSlot = (8192 - sizeof(FileHeader)) / 2;
 // Above it, a file that is mostly empty is made smaller.
@@ -97,7 +101,14 @@ absl::StatusOr<state::Record> RecordFile::Load() {
   FileHeader header;
   if (text.size() < sizeof(header)) return DataLoss(file + "cut short");
   memcpy(&header, text.data(), sizeof(header));
-  if (memcmp(header.magic, kMagic, sizeof(kMagic)) != 0) {
+  if (memcmp(header.magic, kMagic, kLayoutAt) != 0) {
+    return DataLoss(file + "not a state file of Hydra");
+  }
+  if (header.magic[kLayoutAt] > kMagic[kLayoutAt]) {
+    return FailedPrecondition(file + "its layout is newer than what this " +
+                              "version reads");
+  }
+  if (header.magic[kLayoutAt] != kMagic[kLayoutAt]) {
     return DataLoss(file + "not a state file of Hydra");
   }
   const std::string_view slots = std::string_view(text).substr(sizeof(header));

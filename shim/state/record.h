@@ -19,6 +19,9 @@ namespace hydra {
 
 // The highest version that this head reads; hydra/state.proto has the rule.
 inline constexpr uint32_t kRecordVersion = 1;
+// What it writes: the lowest version that reads all that a record can hold now.
+inline constexpr uint32_t kRecordNeeds = 1;
+static_assert(kRecordNeeds <= kRecordVersion);
 
 // The file has two slots. A Save overwrites the older one in place, so that
 // a head which dies meanwhile leaves the other, and is one pwrite(2) of memory

@@ -59,7 +59,7 @@ Instance::Instance(EventLoop* loop, MonitorClient* monitor, Config config)
       publisher_(loop, monitor,
                  {config_.engine_ttrpc_address, config_.container_namespace},
                  &record_.outbox(), PublisherHandlers()) {
-  record_.set_format_version(kRecordVersion);
+  record_.set_format_version(kRecordNeeds);
   record_.set_boot_id(BootId());
   record_.set_namespace_(config_.container_namespace);
   record_.set_id(config_.id);
@@ -94,7 +94,7 @@ absl::Status Instance::Load() {
                     loaded->namespace_() + "/" + loaded->id());
   }
   record_ = *std::move(loaded);
-  record_.set_format_version(kRecordVersion);
+  record_.set_format_version(kRecordNeeds);
   dropped_before_ = record_.dropped_events();
   if (record_.has_container()) TakeOver();
   publisher_.TakeOver(record_.next_event());

@@ -173,6 +173,16 @@ TEST_CASE_METHOD(RecordTest,
   CHECK(Bytes() == foreign);
 }
 
+TEST_CASE_METHOD(RecordTest, "A newer layout is refused") {
+  REQUIRE(file_.Save(SomeRecord()).ok());
+  std::string bytes = Bytes();
+  ++bytes[7];
+  Write(bytes);
+  CHECK(LoadError(absl::StatusCode::kFailedPrecondition)
+            .find("its layout is newer") != std::string::npos);
+  CHECK(Bytes() == bytes);
+}
+
 TEST_CASE_METHOD(RecordTest, "A newer format is refused with both versions") {
   state::Record record = SomeRecord();
   record.set_format_version(kRecordVersion + 1);
