@@ -95,9 +95,11 @@ void MonitorFixture::ExecMonitor(const Options& options, int listener,
   for (const std::string& word :
        {std::string(HYDRA_MONITOR), std::string("--directory"), directory_,
         std::string("--socket"), socket_path(), std::string("--head"),
-        std::string(options.head), std::string("--"), path("head.sock")}) {
+        std::string(options.head)}) {
     words.push_back(word);
   }
+  words.insert(words.end(), options.arguments.begin(), options.arguments.end());
+  words.insert(words.end(), {"--", path("head.sock")});
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);

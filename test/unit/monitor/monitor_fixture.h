@@ -28,6 +28,8 @@ class MonitorFixture {
     // RLIMIT_NOFILE of the monitor, soft and hard; 0 leaves it.
     rlim_t file_limit = 0;
     bool expect_failure = false;
+    // Before "--".
+    std::vector<std::string> arguments = {};
   };
   MonitorFixture() : MonitorFixture(Options{}) {}
   explicit MonitorFixture(const Options& options);

@@ -152,5 +152,38 @@ TEST_CASE_METHOD(RestTest, "A head is woken before it is gone",
   CHECK(AcceptCounted()->Expect(Type::kRequest).tail() == "ping");
 }
 
+TEST_CASE_METHOD(RestTest, "A head rests before and after an upgrade",
+                 "[monitor][rest][upgrade]") {
+  Rest(*AcceptCounted());
+  const int fds = FdCount();
+  Client client = Connect();
+  client.Send(1, "upgrade");
+  auto head = AcceptCounted();
+  const uint64_t token = Take(*head, Type::kRequest).header.token;
+  // A request that waits for an upgrade lets nobody rest over it.
+  head->Upgrade(token, 1, {.monitor = HYDRA_MONITOR_NEXT});
+  head->Send(Type::kParked, token);
+  SayIdle(*head);
+  head = AcceptHead();
+  bool told = false;
+  for (const link::Message& message : head->Hello()) {
+    ++taken_;
+    told |= message.type() == Type::kOperation && message.header.step == 1 &&
+            message.Body<link::Operation>().error == 0;
+  }
+  CHECK(told);
+  CHECK(head->Expect(Type::kRequest).header.token == token);
+  head->Respond(token, "done");
+  CHECK(client.Receive().payload == "done");
+  head->Kill();
+
+  const UniqueFd event(eventfd(0, EFD_CLOEXEC));
+  Rest(*AcceptCounted(), {event.get()});
+  // The client, and what the head waits for.
+  CHECK(FdCount() == fds + 2);
+  client.Send(3, "ping");
+  CHECK(AcceptCounted()->Expect(Type::kRequest).tail() == "ping");
+}
+
 }  // namespace
 }  // namespace hydra::monitor

@@ -1,5 +1,5 @@
 // What a monitor that executes another version of itself has taken in and not
-// passed on yet: spooled output, and events.
+// passed on yet: spooled output, and events; and what it was started with.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -195,6 +196,36 @@ TEST_CASE_METHOD(UpgradeOutputTest, "An event's time goes on",
   const Message message = head->Expect(Type::kPublished);
   CHECK(message.Body<Published>().error == ETIMEDOUT);
   CHECK(message.Body<Published>().ambiguous == 1);
+}
+
+class UpgradeArgumentsTest : protected MonitorFixture {
+ protected:
+  UpgradeArgumentsTest()
+      : MonitorFixture(
+            {.arguments = {"--cgroup", "/no/such", "--cgroup", "/nor/this"}}) {}
+  std::vector<std::string> Cgroups() const {
+    std::ifstream in("/proc/" + std::to_string(pid()) + "/cmdline");
+    std::vector<std::string> words;
+    bool is_value = false;
+    for (std::string word; std::getline(in, word, '\0');) {
+      if (is_value) words.push_back(word);
+      is_value = word == "--cgroup";
+    }
+    return words;
+  }
+};
+
+TEST_CASE_METHOD(UpgradeArgumentsTest, "The cgroups to leave are passed on",
+                 "[monitor][upgrade]") {
+  auto head = AcceptReadyHead();
+  const std::vector<std::string> cgroups = Cgroups();
+  CHECK(cgroups == std::vector<std::string>{"/no/such", "/nor/this"});
+  for (const char* program : {HYDRA_MONITOR_NEXT, HYDRA_MONITOR}) {
+    head->Upgrade(kUpgradeToken, 1, {.monitor = program});
+    head = AcceptReadyHead();
+    head->Send(Type::kForgetToken, kUpgradeToken);
+    CHECK(Cgroups() == cgroups);
+  }
 }
 
 }  // namespace
