@@ -1,7 +1,7 @@
 // Finding an instance's monitor, to wait for its end or to end it.
 //
-// `start` writes monitor.pid: "<pid> <start time> <boot id>\n", in every version:
-// what a later one has to add goes into another file. The start time
+// `start` writes monitor.pid: "<pid> <start time> <boot id>\n", in every
+// version: what a later one has to add goes into another file. The start time
 // (proc(5), /proc/pid/stat, field 22) tells the monitor from a later process
 // with its pid; it stays the same over the monitor's execve(2) of a successor.
 // The socket cannot tell it: SO_PEERCRED of a client names who called

@@ -43,8 +43,9 @@
 //   If the monitor has nothing for it either, it closes the link, the head
 //   ends, and none is started until there is something to tell: a request, a
 //   gRPC connection, an exit, or a descriptor of kIdle that has become
-//   readable. Otherwise kIdle counts for nothing, and the head will hear what
-//   there is. So a head never ends with something on the way to it.
+//   readable. Otherwise, and during an upgrade, kIdle counts for nothing, and
+//   the head will hear what there is. So a head never ends with something on
+//   the way to it.
 //
 // The life of an event
 //   The head saves it with a sequence number, then has the monitor send it
@@ -234,12 +235,13 @@ struct Operation {
 // Upgrade. The monitor first tries both programs: the new monitor with
 // --check-state, which reads a copy of the state, and the head with the given
 // arguments; each must exit with 0 and print "ok VERSION". Then it executes the
-// new monitor in its own process, with its state and descriptors. The new one
-// kills the head and starts another, which, once it says kHello, is told the
-// result as that of a known operation. If the new monitor cannot take over, or
-// the new head does not say kHello in ten seconds or ends three times, the old
-// monitor is executed again, with the old head. Whatever goes wrong before that
-// leaves all as it is.
+// new monitor in its own process, with its state and descriptors: spools, and
+// an event under way with its connection, go along. The new one kills the head
+// and starts another, which, once it says kHello, is told the result as that of
+// a known operation. If the new monitor cannot take over, or the new head does
+// not say kHello in ten seconds or ends three times, the old monitor is
+// executed again, with the old head. Whatever goes wrong before that leaves all
+// as it is.
 //
 // Tail: NUL-terminated: the monitor's program and the head's, each empty for
 // the one that it was started from; the version of the head that asks; then
