@@ -58,11 +58,12 @@ absl::Status DrainInotify(int fd) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<OomWatcher>> OomWatcher::Watch(
-    const Cgroup& cgroup, uint64_t seen) {
+    const Cgroup& cgroup, uint64_t seen, UniqueFd inherited) {
   const std::string& directory = cgroup.Directory("memory");
   if (directory.empty()) return NotFound("watch oom: no memory controller");
   std::unique_ptr<OomWatcher> watcher(
       new OomWatcher(cgroup.mode(), directory, seen));
+  if (cgroup.mode() == CgroupMode::kV1) watcher->fd_ = std::move(inherited);
   HYDRA_RETURN_IF_ERROR(cgroup.mode() == CgroupMode::kV1 ? watcher->ArmV1()
                                                          : watcher->ArmV2());
   return watcher;
@@ -72,15 +73,19 @@ absl::StatusOr<OomEvents> OomWatcher::Read() {
   return mode_ == CgroupMode::kV1 ? ReadV1() : ReadV2();
 }
 
-absl::Status OomWatcher::ArmV1() {
+absl::Status OomWatcher::RegisterV1(const std::string& oom_control) {
   fd_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!fd_.valid()) return ErrnoError(errno, "eventfd");
-  const std::string path = directory_ + "/memory.oom_control";
-  UniqueFd control(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!control.valid()) return ErrnoError(errno, "open", path);
-  HYDRA_RETURN_IF_ERROR(WriteKernelFile(
+  UniqueFd control(open(oom_control.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!control.valid()) return ErrnoError(errno, "open", oom_control);
+  return WriteKernelFile(
       directory_ + "/cgroup.event_control",
-      std::to_string(fd_.get()) + " " + std::to_string(control.get()) + " "));
+      std::to_string(fd_.get()) + " " + std::to_string(control.get()) + " ");
+}
+
+absl::Status OomWatcher::ArmV1() {
+  const std::string path = directory_ + "/memory.oom_control";
+  if (!fd_.valid()) HYDRA_RETURN_IF_ERROR(RegisterV1(path));
 
   // What happened while nobody watched: counted after the registration, so
   // that no kill falls between the two, and told by the descriptor.

@@ -37,11 +37,13 @@ class OomWatcher final {
  public:
   // `seen` is what seen() was when the events up to then had been passed on; 0
   // for a new container. Kills beyond it are found by the next Read() as one
-  // event, on v1 too.
+  // event, on v1 too. `inherited` is the fd() of an earlier watcher of this
+  // cgroup, or none: v1 notifies of an OOM before it counts the kill, so one
+  // that a dead watcher did not read is known to its descriptor alone.
   // NotFound: the cgroup does not exist, or has no memory controller. Others:
   // as ErrnoError has them.
-  static absl::StatusOr<std::unique_ptr<OomWatcher>> Watch(const Cgroup& cgroup,
-                                                           uint64_t seen = 0);
+  static absl::StatusOr<std::unique_ptr<OomWatcher>> Watch(
+      const Cgroup& cgroup, uint64_t seen = 0, UniqueFd inherited = {});
 
   OomWatcher(const OomWatcher&) = delete;
   OomWatcher& operator=(const OomWatcher&) = delete;
@@ -61,6 +63,7 @@ class OomWatcher final {
   OomWatcher(CgroupMode mode, std::string directory, uint64_t seen)
       : mode_(mode), directory_(std::move(directory)), seen_(seen) {}
 
+  absl::Status RegisterV1(const std::string& oom_control);
   absl::Status ArmV1();
   absl::Status ArmV2();
   absl::StatusOr<OomEvents> ReadV1();

@@ -208,6 +208,7 @@ void Instance::RemoveExec(const state::Process& exec) {
 void Instance::RemoveContainer() {
   oom_watch_ = {};
   oom_.reset();
+  monitor_->Unstore(kOomStore);
   for (const auto& exec : record_.container().execs()) {
     monitor_->ForgetProcess(exec.number());
   }

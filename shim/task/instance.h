@@ -156,6 +156,9 @@ class Instance final {
   void FinishInitExit();
   Async<void> KillAll();
   Async<void> Thaw();
+  // The monitor keeps the watch's descriptor for the heads to come, under a
+  // name that is no stream's.
+  static constexpr uint64_t kOomStore = ~uint64_t{0};
   void WatchOom();
   void ReadOom();
   void EmitExit(const state::Process& process);

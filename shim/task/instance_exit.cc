@@ -203,13 +203,18 @@ std::optional<Cgroup> Instance::cgroup() {
 void Instance::WatchOom() {
   const std::optional<Cgroup> found = cgroup();
   if (!found.has_value()) return;
-  auto watcher = OomWatcher::Watch(*found, record_.container().oom_seen());
+  std::vector<UniqueFd> stored = monitor_->TakeStored(kOomStore);
+  const bool inherits = !stored.empty();
+  auto watcher =
+      OomWatcher::Watch(*found, record_.container().oom_seen(),
+                        inherits ? std::move(stored[0]) : UniqueFd());
   if (!watcher.ok()) {
     // After the container has ended its cgroup may be gone already.
     LogDebug("watch the cgroup for OOM, ignoring: ", Message(watcher.status()));
     return;
   }
   oom_ = *std::move(watcher);
+  if (!inherits) monitor_->Store(kOomStore, {oom_->fd()});
   auto watch = loop_->Watch(oom_->fd(), EPOLLIN, [this](uint32_t) {
     ReadOom();
     if (dirty_) (void)Save();  // Logged there.
