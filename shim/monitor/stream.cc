@@ -19,7 +19,7 @@ using link::StreamKind;
 
 constexpr int64_t kRetryDelay = 100 * kMillisecond;
 // For as long a late reader waits for the end of file.
-constexpr int64_t kReaderCheck = 500 * kMillisecond;
+constexpr int64_t kUnreadCheck = 500 * kMillisecond;
 
 // A regular file never blocks by its nature, and shares the flag with whoever
 // else has it open.
@@ -271,17 +271,25 @@ void Streams::KeepUnread(Stream* stream) {
       open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
   // Now other readers can be told from ourselves.
   stream->output_sink.Reset();
-  CheckForReader(stream);
+  CheckUnread(stream);
 }
 
-void Streams::CheckForReader(Stream* stream) {
-  pollfd writer = {stream->unread_sink.get(), POLLOUT, 0};
-  if (poll(&writer, 1, 0) > 0 && (writer.revents & POLLERR) != 0) {
-    reader_check_at_ =
-        std::min(reader_check_at_, MonotonicNow() + kReaderCheck);
-  } else {
+void Streams::CheckUnread(Stream* stream) {
+  const int sink = stream->unread_sink.get();
+  int unread = 0;
+  if (ioctl(sink, FIONREAD, &unread) < 0 || unread == 0) {
     stream->unread_sink.Reset();
+    return;
   }
+  pollfd writer = {sink, POLLOUT, 0};
+  const bool has_reader =
+      poll(&writer, 1, 0) <= 0 || (writer.revents & POLLERR) == 0;
+  // A reader sees its end only after our close, so it is not kept waiting for
+  // longer than it takes to read what there is.
+  int64_t& delay = stream->unread_delay;
+  delay = has_reader ? std::min(delay * 2, kUnreadCheck) : kShortestCheck;
+  unread_check_at_ = std::min(
+      unread_check_at_, MonotonicNow() + (has_reader ? delay : kUnreadCheck));
 }
 
 void Streams::End(Stream* stream) {
@@ -363,10 +371,10 @@ void Streams::RunDue(int64_t now) {
     retry_at_ = kNever;
     for (auto& [serial, stream] : streams_) Queue(&stream);
   }
-  if (now >= reader_check_at_) {
-    reader_check_at_ = kNever;
+  if (now >= unread_check_at_) {
+    unread_check_at_ = kNever;
     for (auto& [serial, stream] : streams_) {
-      if (stream.unread_sink.valid()) CheckForReader(&stream);
+      if (stream.unread_sink.valid()) CheckUnread(&stream);
     }
   }
   if (now < stall_at_) return;

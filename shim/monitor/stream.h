@@ -52,7 +52,7 @@ class Streams {
   bool has_more() const { return !more_.empty(); }
   // When RunDue is due; kNever if nothing is.
   int64_t due_at() const {
-    return std::min({retry_at_, stall_at_, reader_check_at_});
+    return std::min({retry_at_, stall_at_, unread_check_at_});
   }
   // Runs again what epoll had no room for and what a sink has stalled, and
   // looks for readers that have come late.
@@ -71,6 +71,8 @@ class Streams {
   size_t size() const { return streams_.size(); }
 
  private:
+  static constexpr int64_t kShortestCheck = kMillisecond;
+
   struct Stream {
     void Save(StateWriter* state) const;
     void Load(StateReader* state);
@@ -88,9 +90,11 @@ class Streams {
     // kInput: the same, of the other direction. kConsole: source to master.
     UniqueFd output_source;
     UniqueFd output_sink;
-    // After the end: the write end of a FIFO that nobody has open while it is
-    // not empty. With the last who has it open its bytes would be gone.
+    // After the end: the write end of a FIFO that is not empty. With the last
+    // who has it open its bytes would be gone.
     UniqueFd unread_sink;
+    // Until it is looked at again, if it has a reader.
+    int64_t unread_delay = kShortestCheck;
     Output output;
     UniqueFd input_source;
     UniqueFd input_sink;
@@ -116,8 +120,8 @@ class Streams {
   // Closes all it has, but for unread_sink.
   void Release(Stream* stream);
   void KeepUnread(Stream* stream);
-  // Closes unread_sink when somebody has opened the FIFO to read.
-  void CheckForReader(Stream* stream);
+  // Closes unread_sink when the FIFO is empty.
+  void CheckUnread(Stream* stream);
   static link::StreamState StateOf(const Stream& stream);
   void Tell(const Stream& stream, link::Writer* head) const;
   void RunLater(Stream* stream, Copy::Result result);
@@ -129,7 +133,7 @@ class Streams {
   uint64_t next_serial_ = 1;
   std::vector<uint64_t> more_;
   int64_t retry_at_ = kNever;
-  int64_t reader_check_at_ = kNever;
+  int64_t unread_check_at_ = kNever;
   int64_t stall_at_ = kNever;  // Not after the first of the streams'.
 };
 

@@ -206,7 +206,7 @@ void Streams::Load(StateReader* state) {
 
 void Streams::Resume() {
   for (auto& [serial, stream] : streams_) {
-    if (stream.unread_sink.valid()) CheckForReader(&stream);
+    if (stream.unread_sink.valid()) CheckUnread(&stream);
     if (stream.ended) continue;
     const bool is_console = stream.kind == link::StreamKind::kConsole;
     const int master = stream.master.get();
