@@ -72,11 +72,13 @@ class Campaign final {
     request.set_head(options_.head);
     request.set_dry_run(options_.dry_run);
     const auto begin = Clock::now();
-    ttrpc::Client client(loop_, report.instance.socket,
-                         report.instance.container_namespace);
+    const auto client = std::make_shared<ttrpc::Client>(
+        loop_, report.instance.socket, report.instance.container_namespace);
     const absl::StatusOr<std::string> payload =
-        co_await client.Call("hydra.v1.Instance", "Upgrade",
-                             request.SerializeAsString(), options_.timeout);
+        co_await client->Call("hydra.v1.Instance", "Upgrade",
+                              request.SerializeAsString(), options_.timeout);
+    // We run inside of it here: it may go when it has returned.
+    loop_->Post([client] {});
     report.duration = Clock::now() - begin;
     report.status = payload.status();
     if (payload.ok() && !report.response.ParseFromString(*payload)) {
