@@ -335,7 +335,7 @@ TEST_CASE_METHOD(PublicationTest, "Rubbish ends the connection, and no more",
   const uint32_t stream = Receive(*connection, "event");
   std::string rubbish;
   SECTION("Longer than a frame") {
-    rubbish = std::string("\x00\x40\x00\x01", 4) + std::string(100, '\x01');
+    rubbish.assign("\x00\x40\x00\x01", 4).append(100, '\x01');
   }
   SECTION("A request") { rubbish = MakeFrame(stream, "x", 1); }
   SECTION("For a stream that is the server's") {
