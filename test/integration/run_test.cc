@@ -104,12 +104,16 @@ TEST_CASE_METHOD(IntegrationTest, "A megabyte of stdin arrives byte-exact",
                  "[run][stdin]") {
   const std::string input = NumberedLines(kMebibyte);
   Session session(containerd().CtrCommand(
-      RunArguments("c", {"/bin/sh", "-c", "echo ready; cat"})));
+      RunArguments("c", {"/bin/sh", "-c",
+                         "echo ready; cat; echo end; exec sleep 1000"})));
   REQUIRE(session.ReadUntil("ready\n"));
   session.Write(input);
   session.CloseInput();
-  REQUIRE(session.Wait() == 0);
-  CHECK(FirstDifference(session.out(), "ready\n" + input) == "");
+  // It stays until all has come through: see RunScript.
+  CHECK(session.ReadUntil("\nend\n"));
+  CHECK(FirstDifference(session.out(), "ready\n" + input + "end\n") == "");
+  MustCtr({"tasks", "kill", "-s", "KILL", "c"});
+  CHECK(session.Wait() == 137);
 }
 
 TEST_CASE_METHOD(IntegrationTest, "100 MB of output arrive byte-exact",
