@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <thread>
 #include <utility>
 
 #include "containerd/events/task.pb.h"
@@ -52,14 +53,6 @@ absl::StatusOr<std::string> ProcessSpec(const std::string& spec,
   }
   json["terminal"] = terminal;
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-Async<void> WarmUp(EventLoop* loop) {
-  std::function<bool()> warm_up = [] {
-    WarmUpCgroupMigration();
-    return true;
-  };
-  (void)co_await RunBlocking<bool>(loop, std::move(warm_up));
 }
 
 void AddPids(const std::string& directory, std::vector<int>* pids) {
@@ -301,7 +294,9 @@ TaskService::Reply<TaskService::Empty> TaskService::Kill(
   co_return Empty();
 }
 
-void TaskService::ExpectRuntime() { Detach(WarmUp(loop_)); }
+void TaskService::ExpectRuntime() {
+  std::thread(WarmUpCgroupMigration).detach();  // Nobody waits for it.
+}
 
 TaskService::Reply<TaskService::Empty> TaskService::Exec(
     Call call, task::ExecProcessRequest request) {
