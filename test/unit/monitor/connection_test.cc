@@ -121,7 +121,7 @@ TEST_CASE("Half a preface costs nothing", "[monitor][request][idle]") {
   Client other = monitor.Connect();
   monitor.Deliver(other, *head, 1, "x");
   CHECK(head->IsQuiet(300));
-  CHECK(monitor.IsIdle());
+  CHECK(monitor.ComesToRest());
   const int fds = monitor.FdCount();
   client.fd.Reset();
   CHECK(Eventually([&] { return monitor.FdCount() == fds - 1; }));
@@ -162,7 +162,7 @@ TEST_CASE("Out of descriptors, connections are shed and the rest goes on",
   CHECK(ReadBytes(crowd.back().fd.get(), 1).empty());
   monitor.Deliver(first, *head, 3, "during");
   CHECK(head->IsQuiet(200));
-  CHECK(monitor.IsIdle());
+  CHECK(monitor.ComesToRest());
   crowd.clear();
   REQUIRE(Eventually([&] { return monitor.FdCount() == fds; }));
   Client after = monitor.Connect();

@@ -119,7 +119,7 @@ TEST_CASE_METHOD(ConsoleFixture,
     CHECK(ReadBytes(out.get(), 3) == "one");
   }
   CHECK(head->IsQuiet(500));
-  CHECK(IsIdle());
+  CHECK(ComesToRest());
   for (int i = 0; i < 3; ++i) {
     const UniqueFd slave = pty.OpenSlave();
     WriteBytes(slave.get(), "more");
@@ -174,7 +174,7 @@ TEST_CASE_METHOD(ConsoleFixture,
   CHECK(written.size() > 65536);
   head->StreamRef(Type::kStreamFinish, 1);
   CHECK(head->IsQuiet(300));
-  CHECK(IsIdle());
+  CHECK(ComesToRest());
   CHECK(ReadBytes(out.get(), written.size() + 1) == written);
   CHECK(ExpectEnd().bytes == written.size());
 }
@@ -202,7 +202,7 @@ TEST_CASE_METHOD(ConsoleFixture, "Input that is not read waits",
   const std::string typed(40'000, 'k');
   WriteBytes(in.get(), typed);
   CHECK(head->IsQuiet(300));
-  CHECK(IsIdle());
+  CHECK(ComesToRest());
   CHECK(ReadBytes(slave.get(), typed.size()) == typed);
 }
 

@@ -207,16 +207,18 @@ int64_t MonitorFixture::WakeUps() const {
   return std::stoll(status.substr(status.find(name) + name.size()));
 }
 
-bool MonitorFixture::IsIdle(int ms) {
+bool MonitorFixture::ComesToRest() {
   // One that spins never goes to sleep, so its state is looked at as well.
   const std::string stat = "/proc/" + std::to_string(pid_) + "/stat";
-  const int64_t before = WakeUps();
-  for (int slept = 0; slept < ms; slept += 10) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    const std::string text = ReadWholeFile(stat);
-    if (text[text.rfind(')') + 2] != 'S') return false;
-  }
-  return WakeUps() == before;
+  return Eventually([&] {
+    const int64_t before = WakeUps();
+    for (int slept = 0; slept < 300; slept += 10) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      const std::string text = ReadWholeFile(stat);
+      if (text[text.rfind(')') + 2] != 'S') return false;
+    }
+    return WakeUps() == before;
+  });
 }
 
 std::vector<pid_t> MonitorFixture::Children() const {

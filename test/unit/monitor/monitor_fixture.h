@@ -63,8 +63,8 @@ class MonitorFixture {
   // How often it has gone to sleep so far: what does not wake up works not.
   int64_t WakeUps() const;
   std::vector<pid_t> Children() const;
-  // Whether it sleeps for `ms`, but for what was under way.
-  bool IsIdle(int ms = 300);
+  // Whether it comes to sleep through 300 ms, soon.
+  bool ComesToRest();
 
  private:
   void StartMonitor(const Options& options);

@@ -118,9 +118,6 @@ class PublicationTest {
     known.erase(known.begin());
     return known;
   }
-  bool ComesToRest() {
-    return Eventually([this] { return monitor_.IsIdle(); });
-  }
   // Whether the monitor does its work as before.
   void CheckAlive() {
     Client client = monitor_.Connect();
@@ -152,7 +149,7 @@ TEST_CASE_METHOD(PublicationTest, "Events go over one connection in turn",
   Answer(*connection, 5, "re: three");
   ExpectAnswer(kFirst + 2, "re: three");
   CHECK_FALSE(engine_->IsCalled());
-  CHECK(ComesToRest());
+  CHECK(monitor_.ComesToRest());
 }
 
 TEST_CASE_METHOD(PublicationTest, "A result is replayed until it is forgotten",
@@ -221,7 +218,7 @@ TEST_CASE_METHOD(PublicationTest, "A restart of the engine costs no event",
     engine_ = std::make_unique<TestEngine>(address_);
     connection = PublishOne(token);
   }
-  CHECK(ComesToRest());
+  CHECK(monitor_.ComesToRest());
 }
 
 TEST_CASE_METHOD(PublicationTest, "A dead connection is closed when it is idle",
@@ -230,7 +227,7 @@ TEST_CASE_METHOD(PublicationTest, "A dead connection is closed when it is idle",
   const int fds = monitor_.FdCount();
   connection.reset();
   CHECK(Eventually([&] { return monitor_.FdCount() == fds - 1; }));
-  CHECK(ComesToRest());
+  CHECK(monitor_.ComesToRest());
 }
 
 TEST_CASE_METHOD(PublicationTest, "An engine that dies before it has read",
@@ -295,7 +292,7 @@ TEST_CASE_METHOD(PublicationTest, "A request may be larger than the buffers",
   CheckAlive();
   Answer(*connection, Receive(*connection, large), "ok");
   ExpectAnswer(kFirst, "ok");
-  CHECK(ComesToRest());
+  CHECK(monitor_.ComesToRest());
 }
 
 TEST_CASE_METHOD(PublicationTest, "An engine that never answers is given up",
@@ -307,7 +304,7 @@ TEST_CASE_METHOD(PublicationTest, "An engine that never answers is given up",
   CHECK(SeesEnd(*connection));
   head_->Send(Type::kForgetToken, kFirst);
   connection = PublishOne(kFirst);
-  CHECK(ComesToRest());
+  CHECK(monitor_.ComesToRest());
 }
 
 TEST_CASE_METHOD(PublicationTest, "An engine that never reads is given up",

@@ -260,7 +260,7 @@ TEST_CASE("A client that says no more still gets its answers",
   const Message message = head->Expect(Type::kRequest);
   CHECK(head->IsQuiet());
   CHECK_FALSE(Ready(client.fd.get(), POLLIN, 200));
-  CHECK(monitor.IsIdle());
+  CHECK(monitor.ComesToRest());
   head->Respond(message.header.token, "answer");
   CHECK(client.Receive().payload == "answer");
   // Then there is nothing left to say.

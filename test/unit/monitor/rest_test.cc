@@ -138,7 +138,7 @@ TEST_CASE_METHOD(RestTest, "A descriptor wakes a resting head",
   REQUIRE(write(event.get(), &one, sizeof(one)) == sizeof(one));
   AcceptCounted();
   // It stays readable, which is nothing to the monitor any more.
-  CHECK(Eventually([this] { return IsIdle(); }));
+  CHECK(ComesToRest());
 }
 
 TEST_CASE_METHOD(RestTest, "A head is woken before it is gone",

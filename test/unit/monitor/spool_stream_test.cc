@@ -40,7 +40,7 @@ TEST_CASE_METHOD(SpoolStreamFixture,
   CHECK(state.spool_size == state.spooled_bytes);
   CHECK(state.replayed_bytes == 0);
   CHECK(state.spool_error == 0);
-  CHECK(Eventually([this] { return IsIdle(); }));
+  CHECK(ComesToRest());
   REQUIRE(kill(pid(), SIGUSR1) == 0);
   CHECK(Eventually([&] {
     return Log().find(", in the spool " + std::to_string(state.spool_size)) !=
@@ -129,7 +129,7 @@ TEST_CASE_METHOD(SpoolStreamFixture, "At its bound a spool blocks, if it is to",
   CHECK(taken > kBound);
   CHECK(taken < 3 * kMiB);
   CHECK(State().spool_size == kBound);
-  CHECK(Eventually([this] { return IsIdle(); }));
+  CHECK(ComesToRest());
   const UniqueFd reader = OpenReader();
   std::thread writer([&] { Write(std::string_view(sent).substr(taken)); });
   CHECK(ReadBytes(reader.get(), sent.size()) == sent);

@@ -105,7 +105,7 @@ TEST_CASE("What cannot be watched is copied too", "[monitor][stream][file]") {
     sink.write.Reset();
     CHECK(head->IsQuiet(100));
     CHECK(head->IsQuiet(300));
-    CHECK(monitor.IsIdle());
+    CHECK(monitor.ComesToRest());
     CHECK(ReadBytes(sink.read.get(), data.size() + 1) == data);
     CHECK(ExpectEnd(*head, 1).bytes == data.size());
   }

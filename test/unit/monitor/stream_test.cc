@@ -174,7 +174,7 @@ TEST_CASE("A sink that nobody reads stalls its stream alone, without work",
   WriteBytes(other.write.get(), "lively");
   CHECK(ReadBytes(other_sink.read.get(), 6) == "lively");
   CHECK(head->IsQuiet(500));
-  CHECK(monitor.IsIdle());
+  CHECK(monitor.ComesToRest());
 
   // The reader is back; and the head may have gone in the meantime.
   head->Kill();

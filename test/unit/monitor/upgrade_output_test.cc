@@ -88,7 +88,7 @@ TEST_CASE_METHOD(UpgradeOutputTest, "What is spooled is replayed after it",
   const StreamState after = State();
   CHECK(after.spooled_bytes == before.spooled_bytes);
   CHECK(after.spool_size == before.spool_size);
-  CHECK(Eventually([this] { return IsIdle(); }));
+  CHECK(ComesToRest());
 
   // It goes on being written, and is read in part, between two more.
   Write(std::string_view(sent).substr(3 * kMiB, 2 * kMiB));
@@ -122,7 +122,7 @@ TEST_CASE_METHOD(UpgradeOutputTest,
   REQUIRE(taken < sent.size());
   Upgrade(Type::kStream);
   CHECK(State().spool_size == kMiB);
-  CHECK(Eventually([this] { return IsIdle(); }));
+  CHECK(ComesToRest());
   const UniqueFd reader = OpenReader();
   CHECK((ReadBytes(reader.get(), taken) == sent.substr(0, taken)));
   Upgrade(Type::kStream);
@@ -184,7 +184,7 @@ TEST_CASE_METHOD(UpgradeOutputTest, "Events are sent once, and answered",
   engine.Send(last.stream_id, "", 2);
   ExpectPublished(kEvent + 2, "");
   CHECK_FALSE(Ready(listener.get(), POLLIN, 50));
-  CHECK(Eventually([this] { return IsIdle(); }));
+  CHECK(ComesToRest());
 }
 
 TEST_CASE_METHOD(UpgradeOutputTest, "An event's time goes on",

@@ -161,7 +161,7 @@ TEST_CASE_METHOD(UpgradeTest, "A monitor becomes another version and back",
   CHECK(text.substr(text.find('\0') + 1) == old + '\0');
   // What only the later version had is closed by the earlier one.
   CHECK(FdCount() == fds);
-  CHECK(IsIdle());
+  CHECK(ComesToRest());
 }
 
 TEST_CASE_METHOD(UpgradeTest, "Frames and answers survive in pieces",
