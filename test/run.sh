@@ -221,8 +221,7 @@ stage_asan() {
 stage_tsan() {
   build --tsan tsan hydra_unit_tests || return
   sanitizer_environment "$(preset_directory "$root" tsan)"
-  # Its 16 MiB by way of a spool take longer there than the test waits.
-  run_tests --tsan tsan fast -L "$fast" -E 'A reader that comes and goes' -j2
+  run_tests --tsan tsan fast -L "$fast" -j2
   unset ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
   sanitizer_reports --tsan tsan
 }

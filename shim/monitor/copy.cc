@@ -2,7 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/ioctl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -64,10 +64,13 @@ Copy::Result Copy::Run() {
   return Result::kMore;
 }
 
-bool Copy::SourceHasData() const {
-  int available = 0;
-  return source_unwatchable_ ||
-         (ioctl(source_, FIONREAD, &available) == 0 && available > 0);
+// Why splice(2) has said EAGAIN, which may be for either of the two: a full
+// sink hides that the source is at its end.
+Copy::Step Copy::WhyNothing() const {
+  pollfd source = {source_, POLLIN, 0};
+  if (source_unwatchable_ || poll(&source, 1, 0) < 0) return Step::kNoRoom;
+  if ((source.revents & POLLIN) != 0) return Step::kNoRoom;
+  return (source.revents & POLLHUP) != 0 ? Step::kSourceEnd : Step::kNoData;
 }
 
 Copy::Step Copy::Splice(size_t* budget) {
@@ -81,9 +84,10 @@ Copy::Step Copy::Splice(size_t* budget) {
   }
   if (n == 0) return Step::kSourceEnd;
   if (errno == EINTR) return Step::kDone;
-  // EAGAIN says not which of the two.
-  if (errno == EAGAIN && !SourceHasData()) return Step::kNoData;
-  if (errno == EAGAIN && !sink_unwatchable_) return Step::kNoRoom;
+  if (errno == EAGAIN) {
+    const Step step = WhyNothing();
+    if (step != Step::kNoRoom || !sink_unwatchable_) return step;
+  }
   // EINVAL: not for these two descriptors. Anything else is an error of one of
   // them, and read and write will tell of which.
   splices_ = false;

@@ -98,7 +98,7 @@ class Copy {
   // Writes; what was not taken and is not lost goes to pending_.
   Step Write(std::string_view data);
   Step OnSinkError(size_t size, int error);
-  bool SourceHasData() const;
+  Step WhyNothing() const;
   Result WaitFor(bool source);
 
   Poller* poller_ = nullptr;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "test/unit/monitor/monitor_fixture.h"
+#include "test/unit/monitor/spool_fixture.h"
 
 namespace hydra::monitor {
 namespace {
@@ -126,6 +127,27 @@ TEST_CASE("What cannot be watched is copied too", "[monitor][stream][file]") {
     CHECK(ExpectEnd(*head, 1).bytes == data.size());
     CHECK(std::filesystem::file_size(monitor.path("copy")) == data.size());
   }
+}
+
+// splice(2) says EAGAIN for a full sink before it says 0 for a source at its
+// end, and the end of a pipe wakes whoever waits for more, again and again.
+TEST_CASE_METHOD(SpoolStreamFixture,
+                 "An end behind a sink that is just full costs no turns",
+                 "[monitor][stream][idle]") {
+  const bool spools = GENERATE(true, false);
+  CAPTURE(spools);
+  Add(spools ? 1 << 20 : 0);
+  // A pipe has so many places, be each of them for one byte.
+  const size_t places = 16;
+  for (size_t i = 1; i <= places; ++i) {
+    REQUIRE(write(source().get(), "x", 1) == 1);
+    REQUIRE(Eventually([&] { return State().bytes == i; }));
+  }
+  source().Reset();
+  CHECK(ComesToRest());
+  const UniqueFd reader = OpenReader();
+  CHECK(ReadBytes(reader.get(), places) == std::string(places, 'x'));
+  CHECK(ExpectEnd().bytes == places);
 }
 
 TEST_CASE("Stdin ends when it is closed and its clients have gone",
