@@ -1,15 +1,17 @@
 #include "test/integration/crash/drain.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include "shim/base/unique_fd.h"
 
 namespace hydra::testing {
 
 Drain::Drain(const std::string& path) : path_(path) {
   (void)mkfifo(path.c_str(), 0700);  // It may be there.
+  // Here and not on the thread, which may come to it when all writers have
+  // gone, and would wait for ever.
+  fd_.Reset(open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   thread_ = std::thread([this] { Run(); });
 }
 
@@ -18,9 +20,8 @@ Drain::~Drain() {
     const std::lock_guard<std::mutex> lock(mutex_);
     cancelled_ = true;
   }
-  // A writer for a moment ends an open that waits for one. What blocks in read
-  // has a writer that a broken test has left: the leftovers are killed only
-  // later, so the FIFO is fed until the thread has seen it.
+  // What waits has a writer that a broken test has left, or never had one: the
+  // FIFO is fed until the thread has seen it.
   const UniqueFd writer(open(path_.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
   if (writer.valid() && write(writer.get(), "\n", 1) < 0) {
     // Full: the thread has something to read.
@@ -29,10 +30,12 @@ Drain::~Drain() {
 }
 
 void Drain::Run() {
-  const UniqueFd fd(open(path_.c_str(), O_RDONLY | O_CLOEXEC));
   char buffer[4096];
   while (true) {
-    const ssize_t n = read(fd.get(), buffer, sizeof(buffer));
+    // Before the first writer there is no hang-up (pipe(7), poll(2)).
+    pollfd readable = {fd_.get(), POLLIN, 0};
+    (void)poll(&readable, 1, -1);  // Nothing to be done about an error.
+    const ssize_t n = read(fd_.get(), buffer, sizeof(buffer));
     const std::lock_guard<std::mutex> lock(mutex_);
     if (n > 0) data_.append(buffer, static_cast<size_t>(n));
     ended_ = n <= 0 || cancelled_;

@@ -1,8 +1,8 @@
 // Reads a FIFO as containerd's client does: from its first writer on, to the
 // first moment without one. What comes after that nobody would ever read.
 //
-// Owns a thread, for a read that blocks sees the end of file when it happens;
-// the methods are for the thread that made the object.
+// Owns a thread, which sees the end of file when it happens; the methods are
+// for the thread that made the object.
 
 #ifndef HYDRA_TEST_INTEGRATION_CRASH_DRAIN_H_
 #define HYDRA_TEST_INTEGRATION_CRASH_DRAIN_H_
@@ -13,6 +13,7 @@
 #include <string>
 #include <thread>
 
+#include "shim/base/unique_fd.h"
 #include "test/integration/harness/session.h"
 
 namespace hydra::testing {
@@ -34,6 +35,7 @@ class Drain final {
   void Run();
 
   const std::string path_;
+  UniqueFd fd_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::string data_;
