@@ -16,6 +16,7 @@ namespace hydra::ttrpc {
 namespace {
 
 constexpr char kNamespaceKey[] = "containerd-namespace-ttrpc";
+constexpr size_t kReadSize = 64 << 10;
 
 absl::Status Unavailable(std::string text) {
   return MakeError(absl::StatusCode::kUnavailable, std::move(text));
@@ -29,7 +30,15 @@ Client::Client(EventLoop* loop, std::string address, std::string ns)
                                               : std::move(address)),
       namespace_(std::move(ns)) {}
 
+Client::Client(EventLoop* loop, UniqueFd connection, std::string ns,
+               std::function<void()> on_lost)
+    : loop_(loop), namespace_(std::move(ns)), on_lost_(std::move(on_lost)) {
+  // Without it the first call says so.
+  (void)Adopt(std::move(connection));
+}
+
 absl::Status Client::Connect() {
+  if (address_.empty()) return Unavailable("connection: closed");
   sockaddr_un name = {};
   name.sun_family = AF_UNIX;
   if (address_.size() >= sizeof(name.sun_path)) {
@@ -42,58 +51,68 @@ absl::Status Client::Connect() {
   if (connect(fd.get(), reinterpret_cast<sockaddr*>(&name), sizeof(name)) < 0) {
     return Unavailable(Message(ErrnoError(errno, "connect", address_)));
   }
+  return Adopt(std::move(fd));
+}
+
+absl::Status Client::Adopt(UniqueFd connection) {
   HYDRA_ASSIGN_OR_RETURN(
-      watch_, loop_->Watch(fd.get(), EPOLLIN | EPOLLOUT | EPOLLET,
+      watch_, loop_->Watch(connection.get(), EPOLLIN | EPOLLOUT | EPOLLET,
                            [this](uint32_t events) { OnReady(events); }));
-  fd_ = std::move(fd);
+  fd_ = std::move(connection);
   ++connection_;
   next_stream_ = 1;
   input_.clear();
   return absl::OkStatus();
 }
 
-void Client::Disconnect(absl::Status reason) {
+void Client::Disconnect(const absl::Status& reason) {
   watch_ = {};
   fd_.Reset();
   output_.clear();
-  if (std::exchange(stream_, 0) != 0) reply_.Set(std::move(reason));
+  output_sent_ = 0;
+  // A waiter may make another call, over another connection.
+  for (const auto& [stream, reply] : std::exchange(calls_, {})) {
+    reply.Set(reason);
+  }
+  if (on_lost_ != nullptr) on_lost_();
 }
 
-absl::Status Client::Send() {
-  while (!output_.empty()) {
-    const ssize_t n = send(fd_.get(), output_.data(), output_.size(),
-                           MSG_NOSIGNAL | MSG_DONTWAIT);
+void Client::Send() {
+  while (output_sent_ < output_.size()) {
+    const ssize_t n =
+        send(fd_.get(), output_.data() + output_sent_,
+             output_.size() - output_sent_, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0) {
       if (errno == EINTR) continue;
-      if (errno == EAGAIN) return absl::OkStatus();
-      return Unavailable(Message(ErrnoError(errno, "send to", address_)));
+      if (errno == EAGAIN) return;
+      Disconnect(Unavailable(Message(ErrnoError(errno, "send to", address_))));
+      return;
     }
-    output_.erase(0, static_cast<size_t>(n));
+    output_sent_ += static_cast<size_t>(n);
   }
-  return absl::OkStatus();
+  output_.clear();
+  output_sent_ = 0;
 }
 
 void Client::OnReady(uint32_t events) {
+  const uint64_t connection = connection_;
   if (events & EPOLLOUT) {
-    if (absl::Status sent = Send(); !sent.ok()) {
-      Disconnect(std::move(sent));
-      return;
-    }
+    Send();
+    if (!fd_.valid() || connection != connection_) return;
   }
   if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0) return;
-  const uint64_t connection = connection_;
   const bool open = Receive();
   // An answer may stand right before the end.
   TakeFrames();
   // A waiter may have made another call by now, over another connection.
-  if (!open && connection == connection_) {
+  if (!open && connection == connection_ && fd_.valid()) {
     Disconnect(Unavailable("connection to " + address_ + ": closed"));
   }
 }
 
 bool Client::Receive() {
+  static char buffer[kReadSize];
   while (true) {
-    char buffer[4096];
     const ssize_t n = recv(fd_.get(), buffer, sizeof(buffer), MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return true;
@@ -103,37 +122,56 @@ bool Client::Receive() {
 }
 
 void Client::TakeFrames() {
-  while (input_.size() >= kFrameHeaderSize) {
-    const FrameHeader header = DecodeFrameHeader(input_.data());
+  const uint64_t connection = connection_;
+  size_t taken = 0;
+  while (input_.size() - taken >= kFrameHeaderSize) {
+    const FrameHeader header = DecodeFrameHeader(input_.data() + taken);
     if (header.length > kMaxFrameData) {
       Disconnect(Unavailable("connection to " + address_ +
                              ": a frame that is too long"));
       return;
     }
-    if (input_.size() < kFrameHeaderSize + header.length) return;
-    const std::string data = input_.substr(kFrameHeaderSize, header.length);
-    input_.erase(0, kFrameHeaderSize + header.length);
-    // An answer that came too late belongs to no call.
-    if (header.type != kResponse || header.stream_id != stream_) continue;
-    stream_ = 0;
-    ::ttrpc::Response response;
-    if (!response.ParseFromString(data)) {
-      reply_.Set(Internal("response of " + address_ + ": does not parse"));
-    } else if (response.status().code() != 0) {
-      reply_.Set(
-          MakeError(static_cast<absl::StatusCode>(response.status().code()),
-                    response.status().message()));
-    } else {
-      reply_.Set(std::move(*response.mutable_payload()));
+    const size_t size = kFrameHeaderSize + header.length;
+    if (input_.size() - taken < size) break;
+    if (header.type == kResponse) {
+      const std::string data =
+          input_.substr(taken + kFrameHeaderSize, header.length);
+      TakeResponse(header.stream_id, data);
+      // The waiter may have disconnected, and connected again.
+      if (!fd_.valid() || connection != connection_) return;
     }
-    // The waiter may have made another call, or may have disconnected.
-    if (!fd_.valid()) return;
+    taken += size;
   }
+  input_.erase(0, taken);
+}
+
+void Client::TakeResponse(uint32_t stream, const std::string& data) {
+  auto found = calls_.extract(stream);
+  // An answer that came too late belongs to no call.
+  if (found.empty()) return;
+  const Reply& reply = found.mapped();
+  ::ttrpc::Response response;
+  if (!response.ParseFromString(data)) {
+    reply.Set(Internal("response of " + address_ + ": does not parse"));
+  } else if (response.status().code() != 0) {
+    reply.Set(MakeError(static_cast<absl::StatusCode>(response.status().code()),
+                        response.status().message()));
+  } else {
+    reply.Set(std::move(*response.mutable_payload()));
+  }
+}
+
+void Client::GiveUp(uint32_t stream, absl::Status reason) {
+  auto found = calls_.extract(stream);
+  if (found.empty()) return;
+  output_.append(EncodeFrame(stream, kCancel, ""));
+  Send();
+  found.mapped().Set(std::move(reason));
 }
 
 Async<absl::StatusOr<std::string>> Client::Call(
     std::string service, std::string method, std::string payload,
-    std::chrono::milliseconds timeout) {
+    std::chrono::milliseconds timeout, Future<bool> cancelled) {
   if (!fd_.valid()) HYDRA_CO_RETURN_IF_ERROR(Connect());
   ::ttrpc::Request request;
   request.set_service(std::move(service));
@@ -143,17 +181,28 @@ Async<absl::StatusOr<std::string>> Client::Call(
   auto* metadata = request.add_metadata();
   metadata->set_key(kNamespaceKey);
   metadata->set_value(namespace_);
-  stream_ = next_stream_;
+  const std::string bytes = request.SerializeAsString();
+  if (bytes.size() > kMaxFrameData) {
+    co_return MakeError(absl::StatusCode::kResourceExhausted,
+                        "request of " + std::to_string(bytes.size()) +
+                            " bytes: more than a frame takes");
+  }
+  const uint32_t stream = next_stream_;
   next_stream_ += 2;
-  output_.append(EncodeFrame(stream_, kRequest, request.SerializeAsString()));
-  reply_ = {};
-  const auto timer = loop_->After(timeout, [this] {
-    Disconnect(MakeError(absl::StatusCode::kDeadlineExceeded,
-                         "call to " + address_ + ": no answer in time"));
+  const Reply reply;
+  calls_.emplace(stream, reply);
+  AppendFrame(stream, kRequest, bytes, &output_);
+  EventLoop::Registration timer;
+  if (timeout.count() > 0) {
+    timer = loop_->After(timeout, [this, stream] {
+      GiveUp(stream, MakeError(absl::StatusCode::kDeadlineExceeded,
+                               "call to " + address_ + ": no answer in time"));
+    });
+  }
+  const auto cancel = cancelled.OnSet([this, stream](const bool&) {
+    GiveUp(stream, MakeError(absl::StatusCode::kCancelled, "context canceled"));
   });
-  const Future<absl::StatusOr<std::string>> reply = reply_;
-  absl::Status sent = Send();
-  if (!sent.ok()) Disconnect(std::move(sent));
+  Send();
   absl::StatusOr<std::string> result = co_await reply;
   co_return result;
 }

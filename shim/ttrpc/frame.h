@@ -20,7 +20,15 @@ namespace hydra::ttrpc {
 inline constexpr size_t kFrameHeaderSize = 10;
 inline constexpr uint32_t kMaxFrameData = 4u << 20;
 
-enum FrameType : uint8_t { kRequest = 1, kResponse = 2, kData = 3 };
+enum FrameType : uint8_t {
+  kRequest = 1,
+  kResponse = 2,
+  kData = 3,
+  // Ours, from a client of ours to a monitor: nobody waits for the answer to
+  // the request of this stream any more. It has no data and no answer. ttrpc
+  // itself has no such thing; to others this type is unknown, and so ignored.
+  kCancel = 0x48,
+};
 
 struct FrameHeader {
   uint32_t length = 0;

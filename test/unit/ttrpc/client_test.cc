@@ -1,8 +1,12 @@
 #include "shim/ttrpc/client.h"
 
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -156,15 +160,82 @@ TEST_CASE_METHOD(ClientTest, "A server that comes back is found again") {
   CHECK(Call("x").ok());
 }
 
-TEST_CASE_METHOD(ClientTest, "No answer in time closes the connection") {
+TEST_CASE_METHOD(ClientTest, "What is late is given up, and not taken for "
+                             "another call's answer") {
   Serve();
   const auto start = EventLoop::Clock::now();
   const auto reply = Call("x", milliseconds(30));
   CHECK(EventLoop::Clock::now() - start >= milliseconds(30));
   CHECK(absl::IsDeadlineExceeded(reply.status()));
-  on_call_ = [this](const auto& call) { server_->Answer(call.stream_id, "y"); };
+  on_call_ = [this](const auto& call) {
+    server_->Answer(calls_[0].stream_id, "late");
+    server_->Answer(call.stream_id, "y");
+  };
   CHECK(*Call("x") == "y");
-  CHECK(server_->connections() == 2);
+  CHECK(server_->connections() == 1);
+  CHECK(server_->cancelled() == std::vector<uint32_t>{1});
+}
+
+TEST_CASE_METHOD(ClientTest, "Calls wait side by side, each for its own") {
+  Serve();
+  std::map<std::string, std::string> replies;
+  on_call_ = [this](const auto&) {
+    if (calls_.size() < 3) return;
+    for (const size_t i : {2u, 0u, 1u}) {
+      server_->Answer(calls_[i].stream_id,
+                      "re: " + calls_[i].request.payload());
+    }
+  };
+  const auto call = [&](std::string payload) -> Async<void> {
+    const auto reply =
+        co_await client_.Call("s", "m", payload, std::chrono::seconds(10));
+    replies[payload] = *reply;
+    if (replies.size() == 3) loop_->Quit();
+  };
+  for (const char* payload : {"a", "b", "c"}) Detach(call(payload));
+  loop_->Run();
+  CHECK(replies == std::map<std::string, std::string>{
+                       {"a", "re: a"}, {"b", "re: b"}, {"c", "re: c"}});
+  CHECK(server_->connections() == 1);
+}
+
+TEST_CASE_METHOD(ClientTest, "A call that is cancelled ends, alone") {
+  Serve();
+  const Future<bool> cancelled;
+  on_call_ = [&](const auto& call) {
+    if (calls_.size() == 1) return;
+    cancelled.Set(true);
+    server_->Answer(call.stream_id, "y");
+  };
+  absl::StatusOr<std::string> first = Internal("not ended");
+  const auto wait = [&]() -> Async<void> {
+    first = co_await client_.Call("s", "m", "x", milliseconds(0), cancelled);
+  };
+  Detach(wait());
+  CHECK(*Call("z") == "y");
+  CHECK(absl::IsCancelled(first.status()));
+  CHECK(*Call("z") == "y");
+  CHECK(server_->cancelled() == std::vector<uint32_t>{1});
+}
+
+TEST_CASE_METHOD(ClientTest, "A connection that was given is the only one") {
+  int ends[2];
+  REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+  int lost = 0;
+  ttrpc::Client client(loop_.get(), UniqueFd(ends[0]), "blue", [&] { ++lost; });
+  loop_->Post([peer = ends[1]] { close(peer); });
+  const auto call = [&] {
+    return Await(loop_.get(), client.Call("s", "m", "x", milliseconds(0)));
+  };
+  CHECK(absl::IsUnavailable(call().status()));
+  CHECK(lost == 1);
+  CHECK(absl::IsUnavailable(call().status()));
+}
+
+TEST_CASE_METHOD(ClientTest, "A request that no frame takes is not sent") {
+  Serve();
+  CHECK(absl::IsResourceExhausted(Call(std::string(5 << 20, 'x')).status()));
+  CHECK(calls_.empty());
 }
 
 TEST_CASE_METHOD(ClientTest, "Frames of no call of ours are passed over") {

@@ -57,6 +57,11 @@ void ScriptedServer::OnInput() {
     const auto header = ttrpc::DecodeFrameHeader(input_.data());
     const size_t size = ttrpc::kFrameHeaderSize + header.length;
     if (input_.size() < size) return;
+    if (header.type == ttrpc::kCancel) {
+      cancelled_.push_back(header.stream_id);
+      input_.erase(0, size);
+      continue;
+    }
     Call call;
     call.stream_id = header.stream_id;
     CHECK(header.type == ttrpc::kRequest);

@@ -9,6 +9,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "shim/base/unique_fd.h"
@@ -38,6 +39,8 @@ class ScriptedServer final {
   void CloseConnection();
   // How many have been accepted.
   int connections() const { return connections_; }
+  // The streams of kCancel.
+  const std::vector<uint32_t>& cancelled() const { return cancelled_; }
 
  private:
   void OnConnection();
@@ -52,6 +55,7 @@ class ScriptedServer final {
   EventLoop::Registration reading_;
   std::string input_;
   int connections_ = 0;
+  std::vector<uint32_t> cancelled_;
 };
 
 }  // namespace hydra
