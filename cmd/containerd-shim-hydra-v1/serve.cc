@@ -18,7 +18,6 @@
 #include "shim/event/event_loop.h"
 #include "shim/link/client.h"
 #include "shim/rpc/dispatcher.h"
-#include "shim/rpc/grpc_server.h"
 #include "shim/rpc/instance_service.h"
 #include "shim/task/instance.h"
 #include "shim/task/task_service.h"
@@ -56,8 +55,7 @@ class Head final {
         tasks_(&instance_, [this] { ShutDown(); }),
         loaded_(instance_.Load()),
         itself_(&instance_, std::move(trial)),
-        dispatcher_(&instance_, &tasks_, &itself_, loaded_),
-        grpc_(loop, monitor_.get(), &dispatcher_) {}
+        dispatcher_(&instance_, &tasks_, &itself_, loaded_) {}
 
   absl::Status Start();
   // What is left to do once the loop has ended.
@@ -78,7 +76,6 @@ class Head final {
   const absl::Status loaded_;
   InstanceService itself_;
   Dispatcher dispatcher_;
-  GrpcServer grpc_;
   EventLoop::Registration trim_;
   const std::chrono::seconds rest_after_ = RestAfter();
   EventLoop::Registration rest_;
@@ -100,10 +97,6 @@ absl::Status Head::Start() {
   };
   handlers.on_cancelled = [this](uint64_t token) {
     dispatcher_.OnCancelled(token);
-  };
-  handlers.on_grpc_connection = [this](UniqueFd connection) {
-    unused_ = {};
-    grpc_.Adopt(std::move(connection));
   };
   handlers.on_exit = [this](uint64_t process, ProcessExit exit) {
     instance_.OnExit(process, exit);
@@ -156,9 +149,7 @@ void Head::RestWhenIdle() {
 bool Head::idle() {
   // An instance without a container ends itself.
   if (shut_down_ || !instance_.record().has_container()) return false;
-  if (!dispatcher_.idle() || !instance_.idle() || grpc_.connected()) {
-    return false;
-  }
+  if (!dispatcher_.idle() || !instance_.idle()) return false;
   const std::vector<uint64_t> operations = monitor_->OperationTokens();
   return std::all_of(operations.begin(), operations.end(), Logger::Owns);
 }
@@ -177,8 +168,8 @@ void Head::ShutDown() {
   loop_->Post([this] { loop_->Quit(); });
 }
 
-// What heads before us began for callers who will not ask again: a connection
-// that is gone, or gRPC, whose connections end with the head.
+// What heads before us began for callers who will not ask again: their
+// connections are gone.
 void Head::FinishOrphans(const std::vector<uint64_t>& operations) {
   auto is_pending = [this](uint64_t token) {
     return dispatcher_.IsPending(token);

@@ -141,13 +141,6 @@ void MonitorClient::Take(link::Message message) {
         });
       }
       break;
-    case Type::kGrpcConnection:
-      // A connection that came before we serve is dropped: gRPC clients
-      // connect again by themselves.
-      if (serving_ && !message.fds.empty()) {
-        handlers_.on_grpc_connection(std::move(message.fds[0]));
-      }
-      break;
     case Type::kOperation: {
       Operation& operation = FindOrAdd({token, message.header.step});
       if (!message.fds.empty()) operation.kept = std::move(message.fds[0]);

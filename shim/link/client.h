@@ -110,7 +110,6 @@ class MonitorClient final {
     std::function<void(Request)> on_request;
     // The connection of an unanswered request is gone.
     std::function<void(uint64_t token)> on_cancelled;
-    std::function<void(UniqueFd)> on_grpc_connection;
     // A claimed process has ended: told until ForgetProcess().
     std::function<void(uint64_t process, ProcessExit)> on_exit;
     std::function<void(const link::StreamState&)> on_stream;

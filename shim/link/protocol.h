@@ -41,11 +41,10 @@
 // A head that rests
 //   A head with nothing to do but requests that only wait (kParked) says kIdle.
 //   If the monitor has nothing for it either, it closes the link, the head
-//   ends, and none is started until there is something to tell: a request, a
-//   gRPC connection, an exit, or a descriptor of kIdle that has become
-//   readable. Otherwise, and during an upgrade, kIdle counts for nothing, and
-//   the head will hear what there is. So a head never ends with something on
-//   the way to it.
+//   ends, and none is started until there is something to tell: a request, an
+//   exit, or a descriptor of kIdle that has become readable. Otherwise, and
+//   during an upgrade, kIdle counts for nothing, and the head will hear what
+//   there is. So a head never ends with something on the way to it.
 //
 // The life of an event
 //   The head saves it with a sequence number, then has the monitor send it
@@ -97,7 +96,6 @@ enum class Type : uint16_t {
   kSynced = 2,           // What went before is all that is known.
   kRequest = 3,          // token. Body: Request. Tail: the frame's payload.
   kCancelled = 4,        // token: its connection is gone; answer or not.
-  kGrpcConnection = 5,   // One descriptor: the accepted connection.
   kOperation = 6,        // token, step. Body: Operation. A descriptor if the
                          // spawn left one with the monitor (kSpawnKeepsFd)
                          // and this is a replay. Tail: see kUpgrade.

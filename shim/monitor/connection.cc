@@ -19,10 +19,12 @@ Connection::~Connection() {
   if (fd_.valid()) poller_->Remove(fd_.get());
 }
 
-int Connection::Open() {
+int Connection::Open(Protocol protocol) {
+  protocol_ = protocol;
   // Edge-triggered until the protocol is known: bytes that are looked at and
   // left there would otherwise be reported for ever.
-  interest_ = EPOLLIN | EPOLLRDHUP | EPOLLET;
+  interest_ = protocol == Protocol::kUnknown ? EPOLLIN | EPOLLRDHUP | EPOLLET
+                                             : WantedEvents();
   return poller_->Add(fd_.get(), interest_, tag());
 }
 

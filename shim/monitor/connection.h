@@ -37,8 +37,9 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // Registers it with the poller. 0 or an errno.
-  int Open();
+  // Registers it with the poller. 0 or an errno. With kTtrpc nothing is left
+  // to detect.
+  int Open(Protocol protocol = Protocol::kUnknown);
 
   // `unanswered` and `unanswered_bytes` are left to server.cc.
   void Save(StateWriter* state) const;

@@ -52,6 +52,7 @@ Monitor::Monitor(MonitorOptions options)
       streams_(&poller_, &head_),
       server_(&poller_, &head_, UniqueFd(options_.listen_fd),
               options_.socket_path),
+      grpc_(&poller_, &server_, &child_file_limit_),
       head_path_(options_.head_argv[0]) {}
 
 int Monitor::OpenSignals() {
@@ -113,8 +114,9 @@ void Monitor::Run() {
 
 bool Monitor::IsDone() const {
   if (quit_at_ == kNever) return false;
-  const bool head_ended = options_.cgroups.empty() || head_.pid() == 0;
-  return (server_.sent_all() && head_ended) || MonotonicNow() >= quit_at_;
+  const bool children_ended =
+      options_.cgroups.empty() || (head_.pid() == 0 && grpc_.ended());
+  return (server_.sent_all() && children_ended) || MonotonicNow() >= quit_at_;
 }
 
 int Monitor::TimeoutMs() const {
@@ -144,6 +146,8 @@ void Monitor::Turn() {
   if (reap_again_) ReapChildren();
   streams_.RunMore();
   RunDue();
+  // It has its last answers.
+  if (quit_at_ != kNever && server_.sent_all()) grpc_.End();
   // Last, where nothing is half done: this may be the end of this program.
   RunUpgrade();
 }
@@ -167,8 +171,13 @@ void Monitor::OnEvent(EventTag tag, uint32_t events) {
     case EventKind::kLink:
       ReadLink(false);
       break;
-    case EventKind::kConnection:
-      server_.OnConnection(tag.id, events);
+    case EventKind::kConnection: {
+      UniqueFd grpc = server_.OnConnection(tag.id, events);
+      if (grpc.valid()) grpc_.Pass(std::move(grpc), head_path_);
+      break;
+    }
+    case EventKind::kGrpc:
+      grpc_.OnReadable();
       break;
     case EventKind::kWake:
       WakeHead();
@@ -215,6 +224,7 @@ void Monitor::ReapChildren() {
       continue;
     }
     if (upgrade_ != nullptr && upgrade_->OnExit(pid, status)) continue;
+    if (grpc_.OnExit(pid)) continue;
     link::Writer* head = head_.output();
     const bool is_spawn = operations_.OnExit(pid, status, now, head);
     const bool is_claimed = processes_.OnExit(pid, status, now, head);

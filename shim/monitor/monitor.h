@@ -9,6 +9,7 @@
 //   publications.h  the same for events, sent over engine.h
 //   processes.h     claimed processes and their exits, exit_file.h on disk
 //   stream.h        the container's stdio
+//   grpc_process.h  who speaks gRPC, for clients that do
 //   upgrade.h       another version in this one's place; state.h what it gets
 
 #ifndef HYDRA_MONITOR_MONITOR_H_
@@ -27,6 +28,7 @@
 #include "shim/link/channel.h"
 #include "shim/monitor/clock.h"
 #include "shim/monitor/exit_file.h"
+#include "shim/monitor/grpc_process.h"
 #include "shim/monitor/head_process.h"
 #include "shim/monitor/operations.h"
 #include "shim/monitor/poller.h"
@@ -69,8 +71,8 @@ class Monitor {
   // object fit for nothing else.
   int Check(int state_fd, uint64_t* oldest);
 
-  // The loop. Returns after kQuit, and after the head's end if there are
-  // cgroups to leave, which it would keep in use.
+  // The loop. Returns after kQuit, and after the end of the head and of
+  // hydra-grpc if there are cgroups to leave, which they would keep in use.
   void Run();
 
  private:
@@ -126,6 +128,7 @@ class Monitor {
   Publications publications_;
   Streams streams_;
   Server server_;
+  GrpcProcess grpc_;
   std::map<uint64_t, std::vector<UniqueFd>> store_;  // kStore, by name.
   std::vector<UniqueFd> wake_;                       // Of the head that rests.
 

@@ -152,6 +152,7 @@ void Monitor::FinishUpgrade() {
   if (upgrade_->error() == 0 && !upgrade_->trial_only()) {
     ++upgrades_;
     head_file_.Reset();
+    grpc_.Retire();
   }
   if (upgrade_->error() != 0) {
     LogError("upgrade: %s", upgrade_->reason().c_str());
@@ -201,6 +202,7 @@ void Monitor::Save(StateWriter* state) const {
   state->EndRecord();
   save(StateSection::kStreams, streams_);
   save(StateSection::kPublications, publications_);
+  save(StateSection::kGrpc, grpc_);
 #ifdef HYDRA_TEST_STATE_NEXT
   SaveTestOnly(state);
 #endif
@@ -244,6 +246,7 @@ void Monitor::Load(StateReader* state) {
   }
   load(StateSection::kStreams, &streams_);
   load(StateSection::kPublications, &publications_);
+  load(StateSection::kGrpc, &grpc_);
 }
 
 int Monitor::Check(int state_fd, uint64_t* oldest) {
@@ -303,6 +306,7 @@ int Monitor::TakeOver(int state_fd, int previous_fd, int failed) {
   server_.ResumeAll();
   streams_.Resume();
   publications_.Resume();
+  grpc_.Resume();
   // A SIGCHLD that waited is gone: setting its default action discards it.
   reap_again_ = true;
   head_.Replace();

@@ -27,6 +27,7 @@ enum class EventKind : uint8_t {
   kConsoleMaster,
   kWake,    // What a resting head waits for.
   kEngine,  // id: of the connection to the engine.
+  kGrpc,    // The link to hydra-grpc.
 };
 
 struct EventTag {

@@ -18,8 +18,6 @@ constexpr int kAcceptsPerTurn = 64;
 constexpr int kReadsPerTurn = 16;
 constexpr size_t kReadSize = 16 << 10;
 constexpr int64_t kListenPause = 100 * kMillisecond;
-// gRPC connections that wait for a head.
-constexpr size_t kMaxWaitingGrpc = 64;
 // What waits in the link's queue, where requests are concerned; the rest of
 // them waits here, once.
 constexpr size_t kLinkQueue = 256 << 10;
@@ -123,25 +121,41 @@ void Server::Resume() {
   if (error != 0) resume_at_ = MonotonicNow() + kListenPause;
 }
 
-void Server::OnConnection(uint64_t id, uint32_t events) {
+uint64_t Server::AddTtrpc(UniqueFd fd) {
+  auto connection =
+      std::make_unique<Connection>(poller_, next_connection_, std::move(fd));
+  const int error = connection->Open(Connection::Protocol::kTtrpc);
+  if (error != 0) {
+    LogError("watch connection, closing it: %s", ErrorName(error));
+    return 0;
+  }
+  connections_[next_connection_] = std::move(connection);
+  return next_connection_++;
+}
+
+void Server::CloseConnection(uint64_t id) {
   const auto found = connections_.find(id);
-  if (found == connections_.end()) return;
+  if (found != connections_.end()) Close(found->second.get());
+}
+
+UniqueFd Server::OnConnection(uint64_t id, uint32_t events) {
+  const auto found = connections_.find(id);
+  if (found == connections_.end()) return UniqueFd();
   Connection* connection = found->second.get();
   if (connection->protocol() == Connection::Protocol::kUnknown) {
     if (!connection->Detect()) {
       Close(connection);
-      return;
+      return UniqueFd();
     }
     if (connection->protocol() == Connection::Protocol::kGrpc) {
-      TakeGrpc(connection);
-      return;
+      return ReleaseGrpc(connection);
     }
     if (connection->protocol() == Connection::Protocol::kUnknown) {
       // A few bytes that may still become the preface, and then no more.
       if ((events & (EPOLLHUP | EPOLLERR | EPOLLRDHUP)) != 0) {
         Close(connection);
       }
-      return;
+      return UniqueFd();
     }
   }
   // The peer has closed both ways: what it sent is still read, but there is
@@ -149,13 +163,12 @@ void Server::OnConnection(uint64_t id, uint32_t events) {
   const bool gone = (events & (EPOLLHUP | EPOLLERR)) != 0;
   if (gone && !connection->wants_input()) {
     Close(connection);
-    return;
-  }
-  if (!ReadFrames(connection) || !connection->Flush()) {
+  } else if (!ReadFrames(connection) || !connection->Flush()) {
     Close(connection);
-    return;
+  } else {
+    CloseIfDone(connection);
   }
-  CloseIfDone(connection);
+  return UniqueFd();
 }
 
 bool Server::ReadFrames(Connection* connection) {
@@ -174,6 +187,10 @@ bool Server::ReadFrames(Connection* connection) {
 }
 
 void Server::AddRequest(Connection* connection, Frame frame) {
+  if (frame.type == ttrpc::kCancel && !frame.too_long) {
+    CancelRequest(connection, frame.stream_id);
+    return;
+  }
   const link::RequestFault fault = FindFault(frame, connection->last_stream_id);
   // "Unknown frame types ignored": ttrpc may come to have more of them.
   if (fault == link::kFrameNotRequest && frame.type != ttrpc::kData) return;
@@ -194,15 +211,28 @@ void Server::AddRequest(Connection* connection, Frame frame) {
   head_->Wake();
 }
 
-void Server::TakeGrpc(Connection* connection) {
-  UniqueFd fd = connection->Release();
-  connections_.erase(connection->id());
-  if (grpc_.size() >= kMaxWaitingGrpc) {
-    LogWarning("gRPC connection closed: %zu wait for a head", grpc_.size());
+void Server::CancelRequest(Connection* connection, uint32_t stream_id) {
+  for (auto it = requests_.begin(); it != requests_.end(); ++it) {
+    const PendingRequest& request = it->second;
+    if (request.body.connection != connection->id() ||
+        request.body.stream_id != stream_id) {
+      continue;
+    }
+    link::Writer* head = head_->output();
+    if (request.sent_at != 0 && head != nullptr) {
+      head->Add(Type::kCancelled, it->first);
+    }
+    --connection->unanswered;
+    connection->unanswered_bytes -= request.payload.size();
+    requests_.erase(it);
     return;
   }
-  grpc_.push_back(std::move(fd));
-  head_->Wake();
+}
+
+UniqueFd Server::ReleaseGrpc(Connection* connection) {
+  UniqueFd fd = connection->Release();
+  connections_.erase(connection->id());
+  return fd;
 }
 
 void Server::Close(Connection* connection) {
@@ -236,13 +266,6 @@ void Server::SendRequest(uint64_t token, PendingRequest* request) {
   request->sent_at = head_->bytes_promised();
 }
 
-void Server::PassGrpc() {
-  for (UniqueFd& fd : grpc_) {
-    head_->output()->Add(Type::kGrpcConnection, 0, 0, {}, {fd.get()});
-  }
-  if (!grpc_.empty()) std::vector<UniqueFd>().swap(grpc_);
-}
-
 bool Server::FeedHead() {
   if (head_->state() != HeadState::kReady) return true;
   link::Writer* head = head_->output();
@@ -254,8 +277,6 @@ bool Server::FeedHead() {
     }
     const bool sent_all = it == requests_.end();
     if (sent_all && std::exchange(sync_due_, false)) head->Add(Type::kSynced);
-    // A head serves them, or drops them, from kSynced on.
-    if (!sync_due_) PassGrpc();
     if (!head_->Flush()) return false;
     if (!head->empty() || sent_all) return true;
   }
@@ -310,7 +331,7 @@ bool Server::has_work() const {
   for (const auto& [token, request] : requests_) {
     if (!request.parked) return true;
   }
-  return !grpc_.empty();
+  return false;
 }
 
 bool Server::sent_all() const {

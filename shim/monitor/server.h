@@ -14,7 +14,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "shim/base/unique_fd.h"
 #include "shim/link/protocol.h"
@@ -45,11 +44,19 @@ class Server {
   void ResumeAll();
 
   void OnListenReadable();
-  void OnConnection(uint64_t id, uint32_t events);
+  // Returns the connection, with nothing taken from it, if it has turned out to
+  // be gRPC's, and else nothing.
+  UniqueFd OnConnection(uint64_t id, uint32_t events);
 
-  // Sends requests and gRPC connections to the head, in order, as far as it
-  // takes them, and whatever else waits for it. To be called once per turn of
-  // the loop. False if the link is broken.
+  // A connection that is not accepted, of a client that speaks ttrpc. Its
+  // number; 0 if it cannot be watched, and is closed.
+  uint64_t AddTtrpc(UniqueFd fd);
+  // Of a number that is not known it does nothing.
+  void CloseConnection(uint64_t id);
+
+  // Sends requests to the head, in order, as far as it takes them, and whatever
+  // else waits for it. To be called once per turn of the loop. False if the
+  // link is broken.
   bool FeedHead();
 
   // A new head knows of no request.
@@ -73,8 +80,7 @@ class Server {
   int64_t resume_at() const { return resume_at_; }
   void Resume();
 
-  // Whether there is a request that does not just wait, or a connection for
-  // the head.
+  // Whether there is a request that does not just wait.
   bool has_work() const;
 
   // Whether all answers have gone out.
@@ -98,8 +104,9 @@ class Server {
   // Reads what has come. False if the connection is to be closed.
   bool ReadFrames(Connection* connection);
   void AddRequest(Connection* connection, Frame frame);
-  void TakeGrpc(Connection* connection);
-  void PassGrpc();
+  // kCancel: nobody waits for the request of this stream any more.
+  void CancelRequest(Connection* connection, uint32_t stream_id);
+  UniqueFd ReleaseGrpc(Connection* connection);
   void Close(Connection* connection);
   // Closes it if nothing more can come of it.
   void CloseIfDone(Connection* connection);
@@ -121,7 +128,6 @@ class Server {
   uint64_t next_token_ = 1;
   uint64_t next_to_send_ = 0;  // Requests below it are with this head.
   bool sync_due_ = false;
-  std::vector<UniqueFd> grpc_;  // Waiting for a head.
 };
 
 }  // namespace hydra::monitor

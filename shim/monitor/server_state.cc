@@ -31,13 +31,6 @@ void Server::Save(StateWriter* state) const {
     state->EndRecord();
   }
   state->EndList();
-  state->BeginList();
-  for (const UniqueFd& fd : grpc_) {
-    state->BeginRecord();
-    state->Fd(fd);
-    state->EndRecord();
-  }
-  state->EndList();
 }
 
 void Server::Load(StateReader* state) {
@@ -59,12 +52,6 @@ void Server::Load(StateReader* state) {
   state->BeginList();
   while (state->BeginRecord()) {
     LoadRequest(state);
-    state->EndRecord();
-  }
-  state->EndList();
-  state->BeginList();
-  while (state->BeginRecord()) {
-    grpc_.push_back(state->Fd());
     state->EndRecord();
   }
   state->EndList();

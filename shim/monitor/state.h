@@ -62,6 +62,7 @@ enum class StateSection : uint64_t {
   kStore = 7,
   kStreams = 8,
   kPublications = 9,
+  kGrpc = 10,
   kTestOnly = 1000,  // Of the test build whose format is a later one.
 };
 

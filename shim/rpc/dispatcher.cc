@@ -235,19 +235,4 @@ void Dispatcher::Respond(uint64_t token, const std::string& response,
   if (mutates) instance_.Settle();
 }
 
-Async<absl::StatusOr<std::string>> Dispatcher::Serve(Call call,
-                                                     std::string service,
-                                                     std::string method,
-                                                     std::string payload) {
-  const absl::StatusOr<const Entry*> entry = Find(service, method);
-  if (!entry.ok()) co_return entry.status();
-  const uint64_t token = call.token;
-  absl::StatusOr<std::string> result =
-      co_await Run(*entry, method, std::move(call), std::move(payload));
-  if ((*entry)->mutates && instance_.dirty()) (void)instance_.Save();
-  instance_.monitor()->ForgetToken(token);
-  if ((*entry)->mutates) instance_.Settle();
-  co_return result;
-}
-
 }  // namespace hydra

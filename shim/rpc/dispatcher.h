@@ -1,8 +1,8 @@
-// Requests to methods, by name, whatever they came over.
+// Requests to methods, by name.
 //
-// Both transports end here: a ttrpc request with the monitor's token, which may
-// be a replay, and a gRPC request with an internal token. Names and texts for
-// what is not known are those of containerd's ttrpc.
+// A request has the monitor's token, and may be a replay. Names and texts for
+// what is not known are those of containerd's ttrpc. What comes over gRPC has
+// become a ttrpc request before (shim/grpc).
 //
 // Loop thread only.
 
@@ -36,16 +36,10 @@ class Dispatcher final {
   void OnRequest(MonitorClient::Request request);
   void OnCancelled(uint64_t token);
 
-  // A request of another transport: the reply's bytes. `call.token` is
-  // internal, and forgotten here.
-  Async<absl::StatusOr<std::string>> Serve(Call call, std::string service,
-                                           std::string method,
-                                           std::string payload);
-
   // No request is being worked on; some may wait.
   bool idle() const { return working_ == 0 && !ending_; }
 
-  // Whether the token is of a ttrpc request that has no answer yet.
+  // Whether the token is of a request that has no answer yet.
   bool IsPending(uint64_t token) const { return pending_.contains(token); }
   bool AnyPending() const { return !pending_.empty(); }
 

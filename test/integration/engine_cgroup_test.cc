@@ -133,14 +133,6 @@ class EngineCgroupTest : public IntegrationTest {
   std::vector<std::string> tops_;
 };
 
-pid_t ParentOf(pid_t pid) {
-  const std::string stat =
-      ReadFile("/proc/" + std::to_string(pid) + "/stat").value_or("");
-  const std::vector<std::string> fields =
-      Words(stat.substr(stat.rfind(')') + 1));
-  return fields.size() > 1 ? std::stoi(fields[1]) : 0;
-}
-
 pid_t HeadOf(const std::string& mark, pid_t monitor) {
   for (const ProcessInfo& process : ProcessesOf(mark)) {
     if (process.parent == monitor &&

@@ -3,13 +3,18 @@
 #include <signal.h>
 
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <memory>
 #include <set>
+#include <thread>
 
 #include "hydra/testing/grpc_services.pb.h"
+#include "hydra/v1/instance.pb.h"
 #include "test/integration/harness/bare_shim.h"
 #include "test/integration/harness/fixture.h"
 #include "test/integration/harness/grpc_client.h"
+#include "test/integration/harness/installation.h"
+#include "test/integration/harness/leftovers.h"
 
 namespace hydra::testing {
 namespace {
@@ -177,6 +182,115 @@ TEST_CASE_METHOD(IntegrationTest, "A gRPC Wait is pending beside ttrpc's",
   CHECK(TaskClient(&grpc).Wait("c").value.exit_status() == 11);
   CHECK(Typed<task_api::WaitResponse>(ttrpc->Await(wait)).value.exit_status() ==
         11);
+}
+
+// The processes that are children of the container's monitor, by name.
+class GrpcProcessTest : public IntegrationTest {
+ protected:
+  pid_t Monitor() { return ParentOf(TaskPid("c")); }
+  std::vector<pid_t> Children(const std::string& program) {
+    std::vector<pid_t> pids;
+    for (const ProcessInfo& process : ProcessesOf(containerd().mark())) {
+      if (process.parent == Monitor() &&
+          process.command.find(program) != std::string::npos) {
+        pids.push_back(process.pid);
+      }
+    }
+    return pids;
+  }
+  uint64_t Requests() {
+    const auto inspected = Typed<v1::InspectResponse>(
+        Shim("c")->Call("hydra.v1.Instance", "Inspect", ""));
+    CAPTURE(inspected.message);
+    CHECK(inspected.ok());
+    return inspected.value.counts().requests();
+  }
+};
+
+TEST_CASE_METHOD(GrpcProcessTest, "A gRPC call outlives the head",
+                 "[grpc][head][hydra]") {
+  StartDetached("c", {"/bin/sleep", "1000"});
+  const uint64_t before = Requests();
+  uint32_t status = 0;
+  std::thread waiter([&] {
+    GrpcClient client(containerd().shim_socket("c"));
+    status = TaskClient(&client).Wait("c").value.exit_status();
+  });
+  REQUIRE(Eventually([&] { return Requests() == before + 1; }));
+  GrpcClient grpc(containerd().shim_socket("c"));
+  TaskClient task(&grpc);
+  for (int i = 0; i < 5; ++i) {
+    for (const pid_t head : Children("containerd-shim")) kill(head, SIGKILL);
+    CHECK(task.State("c").value.status() == containerd::v1::types::RUNNING);
+  }
+  CHECK(task.Kill("c", SIGKILL).code == Code::kOk);
+  waiter.join();
+  CHECK(status == 137);
+}
+
+TEST_CASE_METHOD(GrpcProcessTest, "Only gRPC clients miss hydra-grpc",
+                 "[grpc][hydra]") {
+  StartDetached("c", {"/bin/sleep", "1000"});
+  CHECK(Children("hydra-grpc").empty());
+  GrpcClient grpc(containerd().shim_socket("c"));
+  TaskClient task(&grpc);
+  REQUIRE(task.State("c").ok());
+  const std::vector<pid_t> first = Children("hydra-grpc");
+  REQUIRE(first.size() == 1);
+  REQUIRE(kill(first[0], SIGKILL) == 0);
+  // Clients connect again by themselves.
+  REQUIRE(Eventually([&] { return task.State("c").ok(); }));
+  REQUIRE(Children("hydra-grpc").size() == 1);
+  CHECK(Children("hydra-grpc") != first);
+  CHECK(TaskStatus("c") == "RUNNING");
+}
+
+TEST_CASE_METHOD(GrpcProcessTest, "Without clients hydra-grpc leaves",
+                 "[grpc][hydra]") {
+  StartDetached("c", {"/bin/sleep", "1000"});
+  {
+    GrpcClient grpc(containerd().shim_socket("c"));
+    REQUIRE(TaskClient(&grpc).State("c").ok());
+  }
+  REQUIRE(Children("hydra-grpc").size() == 1);
+  // It looks every five seconds.
+  CHECK(Eventually([&] { return Children("hydra-grpc").empty(); },
+                   Milliseconds(60'000)));
+  GrpcClient grpc(containerd().shim_socket("c"));
+  CHECK(TaskClient(&grpc).State("c").ok());
+}
+
+TEST_CASE_METHOD(GrpcProcessTest, "Calls that were given up do not pile up",
+                 "[grpc][wait][hydra]") {
+  StartDetached("c", {"/bin/sleep", "1000"});
+  const uint64_t before = Requests();
+  GrpcClient grpc(containerd().shim_socket("c"));
+  task_api::WaitRequest request;
+  request.set_id("c");
+  for (int i = 0; i < 20; ++i) {
+    CHECK(grpc.Call(kTaskV2, "Wait", request.SerializeAsString(),
+                    Milliseconds(20))
+              .code != Code::kOk);
+  }
+  CHECK(Eventually([&] { return Requests() == before; }));
+}
+
+TEST_CASE("Without hydra-grpc gRPC is refused, and nothing else",
+          "[grpc][hydra]") {
+  Installation installation;
+  std::filesystem::remove(installation.grpc());
+  IntegrationTest test;
+  test.StartDetached("c", {"/bin/sleep", "1000"});
+  {
+    GrpcClient grpc(test.containerd().shim_socket("c"));
+    CHECK_FALSE(TaskClient(&grpc).State("c").ok());
+  }
+  CHECK(test.TaskStatus("c") == "RUNNING");
+  CHECK(Eventually([&] {
+    return test.containerd().LogTail().find(
+               "gRPC connection closed: start hydra-grpc: ENOENT") !=
+           std::string::npos;
+  }));
 }
 
 TEST_CASE_METHOD(IntegrationTest, "Health and reflection answer",

@@ -357,6 +357,9 @@ class RestTest : private ShortIdleTime, public HeadTest {
   void AwaitRest(const std::string& id) {
     REQUIRE(Eventually([&] { return Head(id) == 0; }));
   }
+
+ protected:
+  uint32_t waited_ = 0;
 };
 
 TEST_CASE_METHOD(RestTest, "An idle head leaves and comes back",
@@ -391,21 +394,21 @@ TEST_CASE_METHOD(RestTest, "An OOM is told though the head rests",
   CHECK(TaskStatus("c") == "RUNNING");
 }
 
-TEST_CASE_METHOD(RestTest, "A gRPC connection keeps the head",
+TEST_CASE_METHOD(RestTest, "A head rests though gRPC clients wait",
                  "[head][rest][grpc][hydra]") {
   StartDetached("c", {"/bin/sleep", "1000"});
-  const pid_t head = Head("c");
-  {
-    GrpcClient grpc(containerd().shim_socket("c"));
-    TaskClient task(&grpc);
-    REQUIRE(task.State("c").ok());
-    // Two looks of the head at itself, and more.
-    std::this_thread::sleep_for(Milliseconds(3500));
-    CHECK(Head("c") == head);
-    REQUIRE(task.State("c").ok());
-  }
+  GrpcClient grpc(containerd().shim_socket("c"));
+  TaskClient task(&grpc);
+  REQUIRE(task.State("c").ok());
+  std::thread waiter([this] {
+    GrpcClient client(containerd().shim_socket("c"));
+    waited_ = TaskClient(&client).Wait("c").value.exit_status();
+  });
   AwaitRest("c");
-  CHECK(TaskStatus("c") == "RUNNING");
+  CHECK(task.State("c").value.status() == containerd::v1::types::RUNNING);
+  CHECK(task.Kill("c", SIGKILL).code == Code::kOk);
+  waiter.join();
+  CHECK(waited_ == 137);
 }
 
 }  // namespace

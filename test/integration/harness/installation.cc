@@ -25,6 +25,8 @@ Installation::Installation() : built_(BinaryDirectory()) {
   if (mkdtemp(pattern) == nullptr) FAIL("mkdtemp " << pattern);
   directory_ = pattern;
   InstallThis();
+  // There is one for all versions: it only passes on what it is asked.
+  fs::copy_file(built_ + "/hydra-grpc", grpc());
   setenv(kVariable, directory_.c_str(), 1);
 }
 

@@ -29,6 +29,7 @@ class Installation {
 
   std::string monitor() const { return directory_ + "/hydra-monitor"; }
   std::string shim() const { return directory_ + "/containerd-shim-hydra-v1"; }
+  std::string grpc() const { return directory_ + "/hydra-grpc"; }
 
  private:
   void InstallFrom(const std::string& directory);

@@ -131,6 +131,14 @@ void KillAll(const std::string& mark) {
 
 }  // namespace
 
+pid_t ParentOf(pid_t pid) {
+  const std::string stat =
+      ReadFile("/proc/" + std::to_string(pid) + "/stat").value_or("");
+  const std::vector<std::string> fields =
+      Words(stat.substr(stat.rfind(')') + 1));
+  return fields.size() > 1 ? std::stoi(fields[1]) : 0;
+}
+
 std::vector<ProcessInfo> ProcessesOf(const std::string& mark) {
   std::vector<ProcessInfo> processes;
   for (const pid_t pid : AllPids()) {

@@ -22,6 +22,9 @@ struct ProcessInfo {
   std::string command;
 };
 
+// From /proc; 0 for a process that is not there.
+pid_t ParentOf(pid_t pid);
+
 // The processes that belong to `mark`: it stands in their arguments, their
 // environment, their working directory or their cgroup. Zombies count.
 std::vector<ProcessInfo> ProcessesOf(const std::string& mark);

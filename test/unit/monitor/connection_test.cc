@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "shim/ttrpc/frame.h"
 #include "test/unit/monitor/monitor_fixture.h"
 
 namespace hydra::monitor {
@@ -98,19 +99,61 @@ TEST_CASE("Many connections are served at once", "[monitor][request]") {
   }
 }
 
-TEST_CASE("A gRPC connection goes to the head with nothing taken from it",
-          "[monitor][request]") {
+TEST_CASE("A gRPC connection is another process's", "[monitor][request]") {
   MonitorFixture monitor;
-  auto head = monitor.AcceptHead();
+  auto head = monitor.AcceptReadyHead();
+  CHECK(monitor.Children().size() == 1);
+  const int fds = monitor.FdCount();
   Client client = monitor.Connect();
   client.SendRaw("PR");
-  client.SendRaw("I * HTTP/2.0\r\n");
-  head->Hello();
-  const Message message = head->Expect(Type::kGrpcConnection);
-  REQUIRE(message.fds.size() == 1);
-  CHECK(ReadBytes(message.fds[0].get(), 14) == "PRI * HTTP/2.0");
-  WriteBytes(message.fds[0].get(), "hello");
-  CHECK(ReadBytes(client.fd.get(), 5) == "hello");
+  client.SendRaw("I * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+  // SETTINGS, which HTTP/2 begins with.
+  CHECK(ReadBytes(client.fd.get(), 9).at(3) == 4);
+  REQUIRE(monitor.Children().size() == 2);
+  // Our link, and its connection: the client's own is not here any more.
+  CHECK(monitor.FdCount() == fds + 2);
+  CHECK(head->IsQuiet(100));
+  const pid_t grpc = monitor.Children().back();
+  SECTION("which takes the next one too") {
+    Client other = monitor.Connect();
+    other.SendRaw("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    CHECK(ReadBytes(other.fd.get(), 9).at(3) == 4);
+    CHECK(monitor.Children().size() == 2);
+  }
+  SECTION("and if it dies there is another for the next") {
+    REQUIRE(kill(grpc, SIGKILL) == 0);
+    CHECK(Eventually([&] { return monitor.Children().size() == 1; }));
+    CHECK(monitor.FdCount() == fds);
+    Client other = monitor.Connect();
+    other.SendRaw("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    CHECK(ReadBytes(other.fd.get(), 9).at(3) == 4);
+    CHECK(monitor.Children().back() != grpc);
+  }
+  SECTION("which ends with the monitor") {
+    head->Send(Type::kQuit);
+    CHECK(Eventually([&] { return kill(grpc, 0) != 0; }));
+  }
+}
+
+TEST_CASE("A request whose client has given it up is dropped",
+          "[monitor][request]") {
+  MonitorFixture monitor;
+  auto head = monitor.AcceptReadyHead();
+  Client client = monitor.Connect();
+  const uint64_t token = monitor.Deliver(client, *head, 1, "wait").header.token;
+  const uint64_t other = monitor.Deliver(client, *head, 3, "too").header.token;
+  client.SendRaw(ttrpc::EncodeFrame(1, ttrpc::kCancel, ""));
+  CHECK(head->Expect(Type::kCancelled).header.token == token);
+  // A stream that has no request, or had one.
+  client.SendRaw(ttrpc::EncodeFrame(1, ttrpc::kCancel, ""));
+  client.SendRaw(ttrpc::EncodeFrame(99, ttrpc::kCancel, ""));
+  CHECK(head->IsQuiet());
+  head->Respond(token, "nobody waits");
+  head->Respond(other, "somebody does");
+  CHECK(client.Receive().payload == "somebody does");
+  head->Kill();
+  head = monitor.AcceptReadyHead();
+  CHECK(head->IsQuiet());
 }
 
 TEST_CASE("Half a preface costs nothing", "[monitor][request][idle]") {

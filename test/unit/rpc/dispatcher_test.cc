@@ -125,24 +125,6 @@ TEST_CASE_METHOD(HeadFixture,
   CHECK(head_->shut_down);
 }
 
-TEST_CASE_METHOD(DispatcherTest, "Requests of another transport are served") {
-  Call call;
-  call.token = head_->monitor->NewInternalToken();
-  const auto created =
-      Await(head_->loop.get(),
-            head_->dispatcher.Serve(call, "containerd.task.v2.Task", "Create",
-                                    CreateRequest().SerializeAsString()));
-  REQUIRE(created.ok());
-  Settle();
-  CHECK(fake_.spawns().size() == 1);
-  CHECK_FALSE(fake_.KnowsToken(call.token));
-  CHECK(SavedRecord().has_container());
-  const auto unknown = Await(
-      head_->loop.get(),
-      head_->dispatcher.Serve(Call(), "containerd.task.v2.Task", "Fly", ""));
-  CHECK(absl::IsUnimplemented(unknown.status()));
-}
-
 TEST_CASE_METHOD(DispatcherTest, "An answer over the limit becomes an error") {
   REQUIRE(Create().ok());
   // A bundle path as long as that cannot come in one request; it can be in

@@ -87,7 +87,6 @@ class RuntimeTest {
     MonitorClient::Handlers handlers;
     handlers.on_request = [](MonitorClient::Request) {};
     handlers.on_cancelled = [](uint64_t) {};
-    handlers.on_grpc_connection = [](UniqueFd) {};
     handlers.on_exit = [](uint64_t, ProcessExit) {};
     handlers.on_stream = [](const link::StreamState&) {};
     handlers.on_monitor_lost = [] { FAIL("the monitor is lost"); };

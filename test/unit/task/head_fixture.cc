@@ -34,7 +34,6 @@ TestHead::TestHead(std::unique_ptr<EventLoop> its_loop, FakeMonitor* fake,
   handlers.on_cancelled = [this](uint64_t token) {
     dispatcher.OnCancelled(token);
   };
-  handlers.on_grpc_connection = [](UniqueFd) {};
   handlers.on_exit = [this](uint64_t process, ProcessExit exit) {
     instance.OnExit(process, exit);
   };
