@@ -17,7 +17,8 @@
 //   1. The monitor reads a whole frame, gives it a token, remembers it, sends
 //      kRequest.
 //   2. The head acts. What it does to the world it does through *operations*
-//      of the monitor, named (token, step): kSpawn, kSignal, kPublish. An
+//      of the monitor, named (token, step): kSpawn, kSignal, kPublish and
+//      others. An
 //      operation with a known name is not done again; its result is told
 //      again. So a head that takes over runs the request from the top and
 //      comes to the same point, without doing anything twice.
@@ -136,6 +137,13 @@ enum class Type : uint16_t {
                            // monitor holds of a stdin FIFO (CloseIO).
   kStreamResize = 75,      // Body: StreamResize.
   kStreamStart = 80,       // Body: StreamRef. Ends kStreamHeld.
+  kStreamJournal = 89,     // Body: StreamJournal. What an output or a console
+                           // writes goes to a journal as well, from now on.
+  kStreamWrite = 91,       // token, step. Body: StreamRef. Tail: bytes for the
+                           // process, behind those that have come already. An
+                           // operation. Its error: ENOENT for no such stream,
+                           // EPIPE for one that takes no more, EAGAIN if so
+                           // much waits that none of it was taken.
   kStreamsAsk = 86,        // How do the streams stand? Answered by kStream for
                            // each, then kStreamsTold.
   kStore = 76,             // token: a name. Keep the descriptors for the next
@@ -144,6 +152,8 @@ enum class Type : uint16_t {
   kUpgrade = 84,           // token, step. Body: Upgrade. Tail: strings. An
                            // operation; see "Upgrade" below.
   kInspect = 90,           // token, step: for the answer, kStatus.
+  kJournalOpen = 87,   // Body: JournalOpen. Tail: its directory.
+  kJournalClose = 88,  // Body: JournalRef. Its files stay.
   kCloseListener = 78,     // Close and unlink the listening socket. Answered.
   kIdle = 83,              // Body: Idle. Descriptors. See "A head that rests".
   kQuit = 79,              // Write out what is queued for the connections
@@ -217,7 +227,12 @@ struct Spawn {
   int32_t fd_target[kMaxFds];
 };
 
-enum class OperationKind : uint32_t { kSpawn = 1, kSignal = 2, kUpgrade = 3 };
+enum class OperationKind : uint32_t {
+  kSpawn = 1,
+  kSignal = 2,
+  kUpgrade = 3,
+  kWrite = 4,
+};
 
 // What became of an operation. A spawn's exit follows as kExit.
 struct Operation {
@@ -273,6 +288,10 @@ struct Status {
   uint64_t state_version;  // shim/monitor/state.h
   uint64_t upgrades;       // Of this monitor's program, that worked.
   int64_t started_at;      // Unix nanoseconds; of the first program.
+  uint64_t journal_bytes;  // Written, and could not be written.
+  uint64_t journal_lost_bytes;
+  int32_t journal_error;  // errno of the last failure, or 0.
+  uint32_t reserved;
 };
 
 // Signals a process (if `process` is not 0) or the spawn (target_token,
@@ -351,6 +370,14 @@ enum StreamFlags : uint32_t {
   // Output: copy nothing before kStreamStart. What a runtime that fails writes
   // to the standard error that it shares with the container is its own.
   kStreamHeld = 1u << 4,
+  // Output: no sink; its bytes are for the journal, or for nobody.
+  kStreamNoSink = 1u << 5,
+  // Output, console: the sink is opened for writing alone, and when its reader
+  // has gone the stream goes on without one. Not there, it has none from the
+  // beginning.
+  kStreamSinkMayLeave = 1u << 6,
+  // Input: no source; all that comes are kStreamWrites.
+  kStreamNoSource = 1u << 7,
 };
 
 // What happens when a spool is full: see monitor/output.h.
@@ -372,6 +399,23 @@ struct StreamAdd {
 
 struct StreamRef {
   uint64_t stream;
+};
+
+// See link/journal.h.
+struct JournalOpen {
+  uint64_t journal;  // The head's number, not 0; a known one is ignored.
+  uint64_t max_bytes;
+};
+
+struct JournalRef {
+  uint64_t journal;
+};
+
+struct StreamJournal {
+  uint64_t stream;
+  uint64_t journal;  // 0: none any more.
+  uint32_t tag;      // JournalTag
+  uint32_t reserved;
 };
 
 struct Idle {

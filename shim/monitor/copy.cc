@@ -7,10 +7,13 @@
 
 #include <algorithm>
 
+#include "shim/monitor/clock.h"
+
 namespace hydra::monitor {
 namespace {
 
-constexpr size_t kReadSize = 16 << 10;
+// A pipe's content, and a journal's record.
+constexpr size_t kReadSize = link::kJournalMaxRecord;
 // PIPE_BUF, and the size that containerd's copiers write.
 constexpr size_t kFileWriteSize = 4096;
 // With three processes in a row, pipes of 64 KiB make each wait for its
@@ -43,7 +46,10 @@ Copy::Result Copy::Run() {
     Step step;
     if (!pending_.empty()) {
       step = WritePending();
-    } else if (splices_) {
+    } else if (source_ < 0) {
+      Stop();
+      return Result::kWaiting;
+    } else if (splices_ && journal_ == nullptr) {
       step = Splice(&budget);
     } else {
       step = ReadOnce(&budget);
@@ -121,9 +127,10 @@ Copy::Step Copy::ReadOnce(size_t* budget) {
       ReadSource(source_, options_.source_is_console, buffer, size);
   if (n == 0) return Step::kSourceEnd;
   if (n < 0) return source_unwatchable_ ? Step::kSourceEnd : Step::kNoData;
-  const auto count = static_cast<size_t>(n);
-  *budget -= std::min(*budget, count);
-  return Write(std::string_view(buffer, count));
+  const std::string_view data(buffer, static_cast<size_t>(n));
+  *budget -= std::min(*budget, data.size());
+  if (journal_ != nullptr) journal_->Append(journal_tag_, data, UnixNow());
+  return Write(data);
 }
 
 Copy::Step Copy::WritePending() {
@@ -134,7 +141,7 @@ Copy::Step Copy::WritePending() {
 
 Copy::Step Copy::Write(std::string_view data) {
   if (sink_ < 0) {
-    lost_bytes_ += data.size();
+    (options_.no_sink ? bytes_ : lost_bytes_) += data.size();
     return Step::kDone;
   }
   while (!data.empty()) {
@@ -151,7 +158,19 @@ Copy::Step Copy::Write(std::string_view data) {
   return Step::kDone;
 }
 
+void Copy::LeaveSink() {
+  if (watched_ == sink_) Stop();
+  sink_ = -1;
+  splices_ = false;
+  options_.no_sink = true;
+}
+
 Copy::Step Copy::OnSinkError(size_t size, int error) {
+  if (options_.sink_may_leave && error == EPIPE) {
+    LeaveSink();
+    bytes_ += size;
+    return Step::kDone;
+  }
   sink_error_ = error;
   lost_bytes_ += size;
   return options_.ends_with_sink ? Step::kSinkEnd : Step::kDone;

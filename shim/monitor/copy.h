@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "shim/base/unique_fd.h"
+#include "shim/monitor/journal.h"
 #include "shim/monitor/poller.h"
 #include "shim/monitor/state.h"
 
@@ -37,6 +38,10 @@ class Copy {
     // A sink's error ends it. Otherwise what the sink does not take is counted
     // as lost, and reading goes on.
     bool ends_with_sink = false;
+    // There is none, and what is read is lost to nobody.
+    bool no_sink = false;
+    // When its reader has gone it goes on as with no_sink.
+    bool sink_may_leave = false;
   };
 
   enum class Result : uint8_t {
@@ -48,7 +53,8 @@ class Copy {
   };
 
   // Takes no descriptor: they are the caller's, non-blocking, and outlive the
-  // last Run and Stop. `sink` -1 loses everything.
+  // last Run and Stop. `sink` -1 loses everything. With `source` -1 there is
+  // only what Add brings.
   void Start(Poller* poller, EventTag tag, int source, int sink,
              const Options& options);
 
@@ -75,6 +81,21 @@ class Copy {
 
   // Unregisters what is watched.
   void Stop();
+
+  // What is read goes to `journal` as well, which outlives this; null: no more.
+  void SetJournal(Journal* journal, link::JournalTag tag) {
+    journal_ = journal;
+    journal_tag_ = tag;
+  }
+  Journal* journal() const { return journal_; }
+  link::JournalTag journal_tag() const { return journal_tag_; }
+
+  // More for the sink, as if it had been read; then Run is due.
+  void Add(std::string_view data) { pending_ += data; }
+  size_t pending() const { return pending_.size(); }
+
+  // As if the sink's reader had gone.
+  void LeaveSink();
 
   // What has been read and not written; it is the caller's from then on.
   std::string TakePending() { return std::exchange(pending_, {}); }
@@ -108,6 +129,8 @@ class Copy {
   Options options_;
   bool splices_ = false;
   bool widened_ = false;
+  Journal* journal_ = nullptr;
+  link::JournalTag journal_tag_ = link::JournalTag::kStdout;
   bool source_unwatchable_ = false;  // Always ready: a regular file.
   bool sink_unwatchable_ = false;
   bool waits_for_source_ = false;

@@ -49,7 +49,7 @@ Monitor::Monitor(MonitorOptions options)
       processes_(&exit_file_),
       operations_(&processes_, &child_file_limit_),
       publications_(&poller_, &head_),
-      streams_(&poller_, &head_),
+      streams_(&poller_, &head_, &journals_),
       server_(&poller_, &head_, UniqueFd(options_.listen_fd),
               options_.socket_path),
       grpc_(&poller_, &server_, &child_file_limit_),
@@ -359,11 +359,34 @@ void Monitor::OnStreamMessage(Message message) {
     case Type::kStreamResize:
       streams_.Resize(message.Body<link::StreamResize>());
       break;
+    case Type::kStreamJournal:
+      streams_.SetJournal(message.Body<link::StreamJournal>());
+      break;
+    case Type::kStreamWrite:
+      OnStreamWrite(message);
+      break;
+    case Type::kJournalOpen:
+      journals_.Open(message);
+      break;
+    case Type::kJournalClose: {
+      const uint64_t journal = message.Body<link::JournalRef>().journal;
+      streams_.ForgetJournal(journal);
+      journals_.Close(journal);
+      break;
+    }
     default:
       // Of a later release, which knows that we may ignore it.
       LogWarning("message of unknown type %u ignored", message.header.type);
       break;
   }
+}
+
+void Monitor::OnStreamWrite(const Message& message) {
+  link::Writer* head = head_.output();
+  if (!operations_.Begin(message, link::OperationKind::kWrite, head)) return;
+  const uint64_t stream = message.Body<link::StreamRef>().stream;
+  operations_.Finish(message.header.token, message.header.step,
+                     streams_.Write(stream, message.tail()), 0, {}, head);
 }
 
 void Monitor::OnHello(const Message& message) {

@@ -9,6 +9,7 @@
 //   publications.h  the same for events, sent over engine.h
 //   processes.h     claimed processes and their exits, exit_file.h on disk
 //   stream.h        the container's stdio
+//   journal.h       what it has written, kept on disk
 //   grpc_process.h  who speaks gRPC, for clients that do
 //   upgrade.h       another version in this one's place; state.h what it gets
 
@@ -30,6 +31,7 @@
 #include "shim/monitor/exit_file.h"
 #include "shim/monitor/grpc_process.h"
 #include "shim/monitor/head_process.h"
+#include "shim/monitor/journal.h"
 #include "shim/monitor/operations.h"
 #include "shim/monitor/poller.h"
 #include "shim/monitor/processes.h"
@@ -92,6 +94,7 @@ class Monitor {
   void ReadLink(bool all);
   void OnMessage(link::Message message);
   void OnStreamMessage(link::Message message);
+  void OnStreamWrite(const link::Message& message);
   void OnHello(const link::Message& message);
   void OnIdle(link::Message message);
   void WakeHead();
@@ -126,6 +129,7 @@ class Monitor {
   Processes processes_;
   Operations operations_;
   Publications publications_;
+  Journals journals_;
   Streams streams_;
   Server server_;
   GrpcProcess grpc_;

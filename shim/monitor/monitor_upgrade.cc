@@ -88,6 +88,7 @@ void Monitor::OnInspect(const link::Message& message,
   status.state_version = kStateVersion;
   status.upgrades = upgrades_;
   status.started_at = started_at_;
+  journals_.Describe(&status);
   std::string text(Version());
   text.push_back('\0');
   text.append(program_).push_back('\0');
@@ -201,6 +202,7 @@ void Monitor::Save(StateWriter* state) const {
   state->EndList();
   state->EndRecord();
   save(StateSection::kStreams, streams_);
+  save(StateSection::kJournals, journals_);
   save(StateSection::kPublications, publications_);
   save(StateSection::kGrpc, grpc_);
 #ifdef HYDRA_TEST_STATE_NEXT
@@ -245,6 +247,7 @@ void Monitor::Load(StateReader* state) {
     state->EndList();
   }
   load(StateSection::kStreams, &streams_);
+  load(StateSection::kJournals, &journals_);
   load(StateSection::kPublications, &publications_);
   load(StateSection::kGrpc, &grpc_);
 }

@@ -35,7 +35,7 @@ void Output::Start(Poller* poller, EventTag tag, int source, int sink,
   poller_ = poller;
   tag_ = tag;
   options_ = std::move(spool);
-  if (options.sink_is_file) options_.max_bytes = 0;
+  if (options.sink_is_file || options.no_sink) options_.max_bytes = 0;
   splices_ = !options.source_is_console;
   direct_.Start(poller, tag, source, sink, options);
 }
@@ -147,11 +147,17 @@ void Output::Unwatch() {
 }
 
 size_t Output::WriteSink(const char* data, size_t size) {
+  if (direct_.sink() < 0) return size;
   ssize_t n;
   do {
     n = write(direct_.sink(), data, size);
   } while (n < 0 && errno == EINTR);
   if (n < 0 && errno == EAGAIN) return 0;
+  if (n < 0 && errno == EPIPE && direct_.options().sink_may_leave) {
+    Watch(direct_.sink(), EPOLLOUT, false, &sink_watched_);
+    direct_.LeaveSink();
+    return size;
+  }
   if (n <= 0) {
     sink_error_ = n == 0 ? EIO : errno;
     lost_bytes_ += size;
@@ -203,8 +209,9 @@ Output::Step Output::Fill(size_t budget) {
     } else if (spool_.room() == 0 &&
                options_.policy == link::SpoolPolicy::kBlock) {
       return Step::kFull;
-    } else if (splices_ && (options_.policy == link::SpoolPolicy::kBlock ||
-                            spool_.room() >= kSplice)) {
+    } else if (splices_ && direct_.journal() == nullptr &&
+               (options_.policy == link::SpoolPolicy::kBlock ||
+                spool_.room() >= kSplice)) {
       step = FillBySplice(&budget);
     } else {
       // Before something is dropped it must be known for how much.
@@ -251,6 +258,9 @@ Output::Step Output::FillByRead(size_t* budget) {
   }
   *budget -= static_cast<size_t>(n);
   pending_.assign(buffer, static_cast<size_t>(n));
+  if (direct_.journal() != nullptr) {
+    direct_.journal()->Append(direct_.journal_tag(), pending_, UnixNow());
+  }
   return AppendPending();
 }
 

@@ -45,6 +45,10 @@ class Output {
   void Start(Poller* poller, EventTag tag, int source, int sink,
              const Copy::Options& options, SpoolOptions spool);
   void SetSource(int source) { direct_.SetSource(source); }
+  // As Copy's.
+  void SetJournal(Journal* journal, link::JournalTag tag) {
+    direct_.SetJournal(journal, tag);
+  }
 
   // Copies what there is, a bounded amount; as Copy::Run. To be called at
   // events with the tag, and once stall_at() has passed.

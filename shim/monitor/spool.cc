@@ -4,25 +4,18 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <utility>
+
+#include "shim/monitor/files.h"
 
 namespace hydra::monitor {
 namespace {
 
 // Giving space back costs a journal entry: not for every few bytes.
 constexpr uint64_t kReleaseStep = 1 << 20;
-
-void MakeDirectories(const std::string& path) {
-  for (size_t i = path.find('/', 1); i != std::string::npos;
-       i = path.find('/', i + 1)) {
-    mkdir(path.substr(0, i).c_str(), 0755);
-  }
-  mkdir(path.c_str(), 0700);
-}
 
 }  // namespace
 

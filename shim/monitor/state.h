@@ -63,6 +63,7 @@ enum class StateSection : uint64_t {
   kStreams = 8,
   kPublications = 9,
   kGrpc = 10,
+  kJournals = 11,
   kTestOnly = 1000,  // Of the test build whose format is a later one.
 };
 

@@ -20,6 +20,8 @@ using link::StreamKind;
 constexpr int64_t kRetryDelay = 100 * kMillisecond;
 // For as long a late reader waits for the end of file.
 constexpr int64_t kUnreadCheck = 500 * kMillisecond;
+// Of what is written to a process that does not read.
+constexpr size_t kMaxWaitingInput = 256 << 10;
 
 // A regular file never blocks by its nature, and shares the flag with whoever
 // else has it open.
@@ -77,12 +79,15 @@ int Streams::SetUp(Stream* stream, link::Message* message) {
     if (!wanted) return true;
     if (taken == message->fds.size()) return false;
     *to = std::move(message->fds[taken++]);
+    const bool may_leave =
+        to == &stream->output_sink && (flags & link::kStreamSinkMayLeave) != 0;
     if (IsPath(to->get())) {
-      const int mode = to == &stream->output_sink ? O_RDWR
-                       : to == &stream->held_fifo ? O_WRONLY
-                                                  : O_RDONLY;
+      const bool writes_only = may_leave || to == &stream->held_fifo;
+      const int mode = writes_only                  ? O_WRONLY
+                       : to == &stream->output_sink ? O_RDWR
+                                                    : O_RDONLY;
       *to = OpenPath(to->get(), mode);
-      if (!to->valid()) return false;
+      if (!to->valid()) return may_leave && errno == ENXIO;
     }
     SetNonBlocking(to->get());
     return true;
@@ -90,6 +95,7 @@ int Streams::SetUp(Stream* stream, link::Message* message) {
   const bool holds_fifo = (flags & link::kStreamHoldsFifo) != 0;
   Copy::Options options;
   options.sink_is_file = (flags & link::kStreamSinkIsFile) != 0;
+  options.sink_may_leave = (flags & link::kStreamSinkMayLeave) != 0;
   Output::SpoolOptions spool;
   spool.directory = message->tail();
   spool.max_bytes = body.spool_max_bytes;
@@ -98,9 +104,10 @@ int Streams::SetUp(Stream* stream, link::Message* message) {
   switch (stream->kind) {
     case StreamKind::kOutput:
       if (!take(true, &stream->output_source) ||
-          !take(true, &stream->output_sink)) {
+          !take((flags & link::kStreamNoSink) == 0, &stream->output_sink)) {
         return EINVAL;
       }
+      options.no_sink = !stream->output_sink.valid();
       stream->output.Start(poller_, {EventKind::kStreamOutput, stream->serial},
                            stream->output_source.get(),
                            stream->output_sink.get(), options,
@@ -109,7 +116,7 @@ int Streams::SetUp(Stream* stream, link::Message* message) {
       RunOutput(stream);
       return 0;
     case StreamKind::kInput:
-      if (!take(true, &stream->input_source) ||
+      if (!take((flags & link::kStreamNoSource) == 0, &stream->input_source) ||
           !take(true, &stream->input_sink) ||
           !take(holds_fifo, &stream->held_fifo)) {
         return EINVAL;
@@ -125,11 +132,13 @@ int Streams::SetUp(Stream* stream, link::Message* message) {
       const bool has_input = (flags & link::kStreamHasInput) != 0;
       if (!take(true, &listener) ||
           !take((flags & link::kStreamHasOutput) != 0, &stream->output_sink) ||
-          !take(has_input, &stream->input_source) ||
+          !take(has_input && (flags & link::kStreamNoSource) == 0,
+                &stream->input_source) ||
           !take(has_input && holds_fifo, &stream->held_fifo)) {
         return EINVAL;
       }
       options.source_is_console = true;
+      options.no_sink = !stream->output_sink.valid();
       // The master comes later: SetUpConsole fills it in.
       stream->output.Start(poller_, {EventKind::kStreamOutput, stream->serial},
                            -1, stream->output_sink.get(), options,
@@ -161,13 +170,11 @@ void Streams::SetUpConsole(Stream* stream) {
     return;
   }
   stream->output.SetSource(master);
-  if (stream->input_source.valid()) {
-    Copy::Options options;
-    options.sink_is_console = true;
-    stream->input.Start(poller_, {EventKind::kStreamInput, stream->serial},
-                        stream->input_source.get(), master, options);
-    RunInput(stream);
-  }
+  Copy::Options options;
+  options.sink_is_console = true;
+  stream->input.Start(poller_, {EventKind::kStreamInput, stream->serial},
+                      stream->input_source.get(), master, options);
+  RunInput(stream);
   RunOutput(stream);
 }
 
@@ -223,13 +230,12 @@ void Streams::RunInput(Stream* stream) {
     return;
   }
   const bool is_console = stream->kind == StreamKind::kConsole;
-  if (is_console &&
-      (!stream->master.valid() || !stream->input_source.valid())) {
-    return;
-  }
+  if (is_console && !stream->master.valid()) return;
   const Copy::Result result = stream->input.Run();
   RunLater(stream, result);
-  if (result != Copy::Result::kSourceEnd && result != Copy::Result::kSinkEnd) {
+  const bool all_written = stream->input_closing && stream->input.pending() == 0;
+  if (result != Copy::Result::kSourceEnd && result != Copy::Result::kSinkEnd &&
+      !all_written) {
     return;
   }
   // The end of a terminal's input is no hang-up: its program goes on.
@@ -239,6 +245,7 @@ void Streams::RunInput(Stream* stream) {
 
 void Streams::EndInput(Stream* stream) {
   stream->input.Stop();
+  stream->input.SetSource(-1);
   stream->input_source.Reset();
   stream->input_sink.Reset();
   stream->held_fifo.Reset();
@@ -340,7 +347,43 @@ void Streams::StartHeld(uint64_t number) {
 
 void Streams::CloseStdin(uint64_t number) {
   Stream* stream = FindByNumber(number);
-  if (stream != nullptr) stream->held_fifo.Reset();
+  if (stream == nullptr) return;
+  stream->held_fifo.Reset();
+  // A terminal has an end of input of its own: the program goes on.
+  if (stream->kind == StreamKind::kInput && !stream->input_source.valid()) {
+    stream->input_closing = true;
+    RunInput(stream);
+  }
+}
+
+int Streams::Write(uint64_t number, std::string_view data) {
+  Stream* stream = FindByNumber(number);
+  if (stream == nullptr || stream->kind == StreamKind::kOutput) return ENOENT;
+  if (stream->ended || stream->input_closing) return EPIPE;
+  // A terminal whose client has gone takes what others write.
+  const bool is_console = stream->kind == StreamKind::kConsole;
+  if (stream->input_ended && !is_console) return EPIPE;
+  if (stream->input.pending() > kMaxWaitingInput) return EAGAIN;
+  stream->input_ended = false;
+  stream->input.Add(data);
+  RunInput(stream);
+  return 0;
+}
+
+void Streams::SetJournal(const link::StreamJournal& body) {
+  Stream* stream = FindByNumber(body.stream);
+  if (stream == nullptr) return;
+  stream->journal = body.journal;
+  stream->journal_tag = static_cast<link::JournalTag>(body.tag);
+  stream->output.SetJournal(journals_->Find(body.journal), stream->journal_tag);
+}
+
+void Streams::ForgetJournal(uint64_t journal) {
+  for (auto& [serial, stream] : streams_) {
+    if (stream.journal != journal) continue;
+    stream.journal = 0;
+    stream.output.SetJournal(nullptr, stream.journal_tag);
+  }
 }
 
 void Streams::Resize(const link::StreamResize& resize) {

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <string_view>
 #include <vector>
 
 #include "shim/base/unique_fd.h"
@@ -21,6 +22,7 @@
 #include "shim/monitor/console.h"
 #include "shim/monitor/copy.h"
 #include "shim/monitor/head_process.h"
+#include "shim/monitor/journal.h"
 #include "shim/monitor/output.h"
 #include "shim/monitor/poller.h"
 #include "shim/monitor/state.h"
@@ -29,8 +31,9 @@ namespace hydra::monitor {
 
 class Streams {
  public:
-  // Both must outlive this.
-  Streams(Poller* poller, HeadProcess* head) : poller_(poller), head_(head) {}
+  // All must outlive this.
+  Streams(Poller* poller, HeadProcess* head, Journals* journals)
+      : poller_(poller), head_(head), journals_(journals) {}
 
   // kStreamAdd. Descriptors that do not fit the flags make a stream that has
   // ended at once, with EINVAL for its sink error.
@@ -42,6 +45,12 @@ class Streams {
   void StartHeld(uint64_t number);
   void CloseStdin(uint64_t number);
   void Resize(const link::StreamResize& resize);
+  // kStreamJournal; a journal that is not known is none.
+  void SetJournal(const link::StreamJournal& body);
+  // No stream writes to the journal any more, which is about to be closed.
+  void ForgetJournal(uint64_t journal);
+  // kStreamWrite: its error.
+  int Write(uint64_t number, std::string_view data);
 
   // An event of the stream with this serial number.
   void OnEvent(EventKind kind, uint64_t serial);
@@ -101,6 +110,10 @@ class Streams {
     UniqueFd held_fifo;
     Copy input;
     bool input_ended = false;
+    bool input_closing = false;  // Ends once what waits is written.
+
+    uint64_t journal = 0;  // 0: none.
+    link::JournalTag journal_tag = link::JournalTag::kStdout;
 
     ConsoleReceiver receiver;
     UniqueFd master;
@@ -129,6 +142,7 @@ class Streams {
 
   Poller* poller_;
   HeadProcess* head_;
+  Journals* journals_;
   std::map<uint64_t, Stream> streams_;  // By serial number.
   uint64_t next_serial_ = 1;
   std::vector<uint64_t> more_;

@@ -18,6 +18,8 @@ void Copy::Save(StateWriter* state) const {
   state->Number(bytes_);
   state->Number(lost_bytes_);
   state->Signed(sink_error_);
+  state->Number(options_.no_sink);
+  state->Number(options_.sink_may_leave);
 }
 
 void Copy::Load(StateReader* state) {
@@ -31,6 +33,8 @@ void Copy::Load(StateReader* state) {
   bytes_ = state->Number();
   lost_bytes_ = state->Number();
   sink_error_ = state->As<int>();
+  options_.no_sink = state->Number() != 0;
+  options_.sink_may_leave = state->Number() != 0;
 }
 
 void Copy::Resume(Poller* poller, EventTag tag, int source, int sink) {
@@ -147,6 +151,9 @@ void Streams::Stream::Save(StateWriter* state) const {
   state->BeginRecord();
   input.Save(state);
   state->EndRecord();
+  state->Number(input_closing);
+  state->Number(journal);
+  state->Number(static_cast<uint64_t>(journal_tag));
 }
 
 void Streams::Stream::Load(StateReader* state) {
@@ -176,6 +183,9 @@ void Streams::Stream::Load(StateReader* state) {
     input.Load(state);
     state->EndRecord();
   }
+  input_closing = state->Number() != 0;
+  journal = state->Number();
+  journal_tag = state->As<link::JournalTag>();
 }
 
 void Streams::Save(StateWriter* state) const {
@@ -210,6 +220,8 @@ void Streams::Resume() {
     if (stream.ended) continue;
     const bool is_console = stream.kind == link::StreamKind::kConsole;
     const int master = stream.master.get();
+    stream.output.SetJournal(journals_->Find(stream.journal),
+                             stream.journal_tag);
     stream.output.Resume(poller_, {EventKind::kStreamOutput, serial},
                          is_console ? master : stream.output_source.get(),
                          stream.output_sink.get());
