@@ -20,6 +20,7 @@
 #include "shim/rpc/dispatcher.h"
 #include "shim/rpc/instance_service.h"
 #include "shim/task/instance.h"
+#include "shim/task/keeper.h"
 #include "shim/task/task_service.h"
 
 namespace hydra {
@@ -54,7 +55,8 @@ class Head final {
         instance_(loop, monitor_.get(), std::move(config)),
         tasks_(&instance_, [this] { ShutDown(); }),
         loaded_(instance_.Load()),
-        itself_(&instance_, std::move(trial)),
+        keeper_(&instance_, &tasks_),
+        itself_(&instance_, &tasks_, std::move(trial)),
         dispatcher_(&instance_, &tasks_, &itself_, loaded_) {}
 
   absl::Status Start();
@@ -74,6 +76,7 @@ class Head final {
   Instance instance_;
   TaskService tasks_;
   const absl::Status loaded_;
+  Keeper keeper_;
   InstanceService itself_;
   Dispatcher dispatcher_;
   EventLoop::Registration trim_;
@@ -182,6 +185,7 @@ void Head::FinishOrphans(const std::vector<uint64_t>& operations) {
     }
   }
   Detach(tasks_.FinishOrphans(is_pending));
+  keeper_.TakeOver(is_pending);
 }
 
 void Head::End() {
@@ -197,6 +201,7 @@ absl::StatusOr<Instance::Config> ConfigOf(const Flags& flags) {
   name.container_namespace = flags.container_namespace;
   name.id = flags.id;
   HYDRA_ASSIGN_OR_RETURN(config.paths, PathsOf(name));
+  config.engine_address = flags.address;
   HYDRA_ASSIGN_OR_RETURN(config.state_directory, StateDirectory());
   const char* events = getenv("TTRPC_ADDRESS");
   if (events != nullptr && !flags.address.empty()) {

@@ -20,6 +20,18 @@ int FindVictim(const Outbox& outbox) {
 
 }  // namespace
 
+void BoundHistory(Outbox* history) {
+  size_t bytes = 0;
+  for (const auto& event : *history) bytes += event.ByteSizeLong();
+  int drop = 0;
+  while (drop < history->size() &&
+         (history->size() - drop > kMaxHistoryEvents ||
+          bytes > kMaxHistoryBytes)) {
+    bytes -= history->Get(drop++).ByteSizeLong();
+  }
+  history->DeleteSubrange(0, drop);
+}
+
 int BoundOutbox(Outbox* outbox) {
   size_t bytes = 0;
   for (const auto& event : *outbox) bytes += event.ByteSizeLong();

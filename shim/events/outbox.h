@@ -27,6 +27,14 @@ namespace hydra {
 inline constexpr int kMaxOutboxEvents = 1000;
 inline constexpr size_t kMaxOutboxBytes = 256 << 10;
 
+// What is kept of the events for those who ask for them (hydra.v1): the last
+// ones, whatever has become of them. It is part of every save, too.
+inline constexpr int kMaxHistoryEvents = 256;
+inline constexpr size_t kMaxHistoryBytes = 64 << 10;
+
+// Drops the oldest until the bounds hold.
+void BoundHistory(google::protobuf::RepeatedPtrField<state::Event>* history);
+
 // Makes the bounds hold as far as the ranks allow. How many were dropped.
 int BoundOutbox(google::protobuf::RepeatedPtrField<state::Event>* outbox);
 

@@ -86,6 +86,10 @@ bool IsFifo(int fd) {
 absl::StatusOr<SinkName> ParseSinkName(std::string_view name) {
   SinkName sink;
   if (name.empty()) return sink;
+  if (name == kNobodyName) {
+    sink.kind = SinkKind::kNobody;
+    return sink;
+  }
   const size_t separator = name.find("://");
   const std::string_view scheme =
       separator == std::string_view::npos ? "" : name.substr(0, separator);
@@ -101,6 +105,8 @@ absl::StatusOr<SinkName> ParseSinkName(std::string_view name) {
       sink.kind = SinkKind::kFifo;
     } else if (scheme == "file") {
       sink.kind = SinkKind::kFile;
+    } else if (scheme == "hydra") {
+      sink.kind = SinkKind::kClient;
     } else if (scheme == "binary" || scheme == "binary-v2") {
       sink.kind = SinkKind::kBinary;
       sink.must_call_ready = scheme == "binary-v2";

@@ -19,7 +19,15 @@ enum class SinkKind {
   kFifo,    // A path, or fifo://path; the path may be of a regular file too.
   kFile,    // file://path: stdout and stderr both go there.
   kBinary,  // binary://path?key=value: a logger; see logger.h.
+  kClient,  // hydra://path: a FIFO whose reader, or writer, may leave.
+  kNobody,  // hydra: a stream with no other end than what calls read of the
+            // log, or write.
 };
+
+// The name of a stream of the kind kNobody, and what the name of one of the
+// kind kClient begins with: containers that no engine has.
+inline constexpr char kNobodyName[] = "hydra:";
+inline constexpr char kClientPrefix[] = "hydra://";
 
 struct SinkName {
   SinkKind kind = SinkKind::kNone;

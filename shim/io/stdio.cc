@@ -52,6 +52,12 @@ bool Bind(int fd, const sockaddr_un& name) {
 
 }  // namespace
 
+const std::pair<Stdio::Slot, link::JournalTag> Stdio::kOutputs[] = {
+    {kStdout, link::JournalTag::kStdout},
+    {kStderr, link::JournalTag::kStderr},
+    {kConsole, link::JournalTag::kConsole},
+};
+
 Stdio::Stdio(EventLoop* loop, MonitorClient* monitor, Config config)
     : loop_(loop), monitor_(monitor), config_(std::move(config)) {}
 
@@ -61,15 +67,19 @@ OpenMode Stdio::Mode() const {
              : OpenMode::kOpen;
 }
 
-absl::Status Stdio::OpenSourceOfInput() {
-  HYDRA_ASSIGN_OR_RETURN(OpenedSource source,
-                         OpenSource(config_.stdin_name, Mode()));
+absl::Status Stdio::OpenSourceOfInput(const SinkName& in) {
+  if (in.kind == SinkKind::kNobody) return absl::OkStatus();
+  HYDRA_ASSIGN_OR_RETURN(OpenedSource source, OpenSource(in.path, Mode()));
   opened_.push_back(std::move(source.fd));
   if (source.hold.valid()) opened_.push_back(std::move(source.hold));
   return absl::OkStatus();
 }
 
 absl::Status Stdio::OpenSinkOf(const SinkName& name) {
+  // A logger has its pipes from elsewhere.
+  if (name.kind == SinkKind::kNobody || name.kind == SinkKind::kBinary) {
+    return absl::OkStatus();
+  }
   OpenedSink sink;
   if (name.kind == SinkKind::kFile) {
     HYDRA_ASSIGN_OR_RETURN(sink.fd, OpenLogFile(name.path));
@@ -94,21 +104,17 @@ absl::Status Stdio::OpenPipe(Slot slot) {
   return absl::OkStatus();
 }
 
-absl::Status Stdio::OpenPipes(const SinkName& out, const SinkName& err) {
-  if (!config_.stdin_name.empty()) {
-    HYDRA_RETURN_IF_ERROR(OpenSourceOfInput());
+absl::Status Stdio::OpenPipes(const Names& names) {
+  if (names.in.kind != SinkKind::kNone) {
+    HYDRA_RETURN_IF_ERROR(OpenSourceOfInput(names.in));
     HYDRA_RETURN_IF_ERROR(OpenPipe(kStdin));
   }
-  if (out.kind == SinkKind::kBinary) {
-    HYDRA_RETURN_IF_ERROR(OpenPipe(kStdout));
-    return OpenPipe(kStderr);
-  }
-  if (out.kind != SinkKind::kNone) {
-    HYDRA_RETURN_IF_ERROR(OpenSinkOf(out));
+  if (names.out.kind != SinkKind::kNone) {
+    HYDRA_RETURN_IF_ERROR(OpenSinkOf(names.out));
     HYDRA_RETURN_IF_ERROR(OpenPipe(kStdout));
   }
-  if (err.kind != SinkKind::kNone) {
-    HYDRA_RETURN_IF_ERROR(OpenSinkOf(err));
+  if (names.err.kind != SinkKind::kNone) {
+    HYDRA_RETURN_IF_ERROR(OpenSinkOf(names.err));
     HYDRA_RETURN_IF_ERROR(OpenPipe(kStderr));
   }
   return absl::OkStatus();
@@ -116,36 +122,48 @@ absl::Status Stdio::OpenPipes(const SinkName& out, const SinkName& err) {
 
 int Stdio::Take() { return opened_.at(taken_++).get(); }
 
-void Stdio::AddInput(ProcessStdio* stdio) {
-  const int source = Take();
-  const bool is_fifo = IsFifo(source);
-  const int hold = is_fifo ? Take() : -1;
-  std::vector<int> fds = {source, Take()};
-  if (is_fifo) fds.push_back(hold);
-  monitor_->AddStream(Stream(kStdin), link::StreamKind::kInput,
-                      is_fifo ? link::kStreamHoldsFifo : 0u, fds);
+void Stdio::AddInput(const SinkName& in, ProcessStdio* stdio) {
+  uint32_t flags = 0;
+  std::vector<int> fds;
+  int hold = -1;
+  if (in.kind == SinkKind::kNobody) {
+    flags |= link::kStreamNoSource;
+  } else {
+    fds.push_back(Take());
+    if (IsFifo(fds.back())) {
+      flags |= link::kStreamHoldsFifo;
+      hold = Take();
+    }
+  }
+  fds.push_back(Take());
+  if (hold >= 0) fds.push_back(hold);
+  monitor_->AddStream(Stream(kStdin), link::StreamKind::kInput, flags, fds);
   stdio->fds.emplace_back(STDIN_FILENO, Take());
 }
 
-void Stdio::AddOutput(Slot slot, int sink, ProcessStdio* stdio) {
-  const int source = Take();
-  monitor_->AddStream(
-      Stream(slot), link::StreamKind::kOutput,
-      link::kStreamHeld | (IsFifo(sink) ? 0u : link::kStreamSinkIsFile),
-      {source, sink}, config_.spool);
+void Stdio::AddOutput(Slot slot, const SinkName& name, ProcessStdio* stdio) {
+  uint32_t flags = link::kStreamHeld;
+  int sink = -1;
+  if (name.kind == SinkKind::kBinary) {
+    sink = slot == kStdout ? logger_->stdout_fd() : logger_->stderr_fd();
+  } else if (name.kind == SinkKind::kNobody) {
+    flags |= link::kStreamNoSink;
+  } else {
+    sink = Take();
+    if (!IsFifo(sink)) flags |= link::kStreamSinkIsFile;
+    if (name.kind == SinkKind::kClient) flags |= link::kStreamSinkMayLeave;
+  }
+  std::vector<int> fds = {Take()};
+  if (sink >= 0) fds.push_back(sink);
+  monitor_->AddStream(Stream(slot), link::StreamKind::kOutput, flags, fds,
+                      config_.spool, StreamBefore(slot));
   stdio->fds.emplace_back(static_cast<int>(slot), Take());
 }
 
-void Stdio::AddPipes(const SinkName& out, const SinkName& err,
-                     ProcessStdio* stdio) {
-  if (!config_.stdin_name.empty()) AddInput(stdio);
-  if (out.kind == SinkKind::kBinary) {
-    AddOutput(kStdout, logger_->stdout_fd(), stdio);
-    AddOutput(kStderr, logger_->stderr_fd(), stdio);
-    return;
-  }
-  if (out.kind != SinkKind::kNone) AddOutput(kStdout, Take(), stdio);
-  if (err.kind != SinkKind::kNone) AddOutput(kStderr, Take(), stdio);
+void Stdio::AddPipes(const Names& names, ProcessStdio* stdio) {
+  if (names.in.kind != SinkKind::kNone) AddInput(names.in, stdio);
+  if (names.out.kind != SinkKind::kNone) AddOutput(kStdout, names.out, stdio);
+  if (names.err.kind != SinkKind::kNone) AddOutput(kStderr, names.err, stdio);
 }
 
 absl::StatusOr<UniqueFd> Stdio::ListenForConsole() const {
@@ -168,27 +186,32 @@ absl::StatusOr<UniqueFd> Stdio::ListenForConsole() const {
   return fd;
 }
 
-absl::Status Stdio::OpenConsole(const SinkName& out) {
+absl::Status Stdio::OpenConsole(const Names& names) {
   HYDRA_ASSIGN_OR_RETURN(UniqueFd listener, ListenForConsole());
   opened_.push_back(std::move(listener));
-  if (out.kind != SinkKind::kNone && out.kind != SinkKind::kBinary) {
-    HYDRA_RETURN_IF_ERROR(OpenSinkOf(out));
+  if (names.out.kind != SinkKind::kNone) {
+    HYDRA_RETURN_IF_ERROR(OpenSinkOf(names.out));
   }
-  return config_.stdin_name.empty() ? absl::OkStatus() : OpenSourceOfInput();
+  return names.in.kind == SinkKind::kNone ? absl::OkStatus()
+                                          : OpenSourceOfInput(names.in);
 }
 
-void Stdio::AddConsole(const SinkName& out, ProcessStdio* stdio) {
+void Stdio::AddConsole(const Names& names, ProcessStdio* stdio) {
   std::vector<int> fds = {Take()};
   uint32_t flags = 0;
-  if (out.kind != SinkKind::kNone) {
+  if (names.out.kind != SinkKind::kNone &&
+      names.out.kind != SinkKind::kNobody) {
+    const bool is_logger = names.out.kind == SinkKind::kBinary;
     flags |= link::kStreamHasOutput;
-    fds.push_back(out.kind == SinkKind::kBinary ? logger_->stdout_fd()
-                                                : Take());
-    if (out.kind != SinkKind::kBinary && !IsFifo(fds.back())) {
-      flags |= link::kStreamSinkIsFile;
+    fds.push_back(is_logger ? logger_->stdout_fd() : Take());
+    if (!is_logger && !IsFifo(fds.back())) flags |= link::kStreamSinkIsFile;
+    if (names.out.kind == SinkKind::kClient) {
+      flags |= link::kStreamSinkMayLeave;
     }
   }
-  if (!config_.stdin_name.empty()) {
+  if (names.in.kind == SinkKind::kNobody) {
+    flags |= link::kStreamHasInput | link::kStreamNoSource;
+  } else if (names.in.kind != SinkKind::kNone) {
     flags |= link::kStreamHasInput;
     fds.push_back(Take());
     if (IsFifo(fds.back())) {
@@ -197,8 +220,28 @@ void Stdio::AddConsole(const SinkName& out, ProcessStdio* stdio) {
     }
   }
   monitor_->AddStream(Stream(kConsole), link::StreamKind::kConsole, flags, fds,
-                      config_.spool);
+                      config_.spool, StreamBefore(kConsole));
   stdio->console_socket = config_.console_socket;
+}
+
+absl::StatusOr<Stdio::Names> Stdio::ParseNames() const {
+  Names names;
+  HYDRA_ASSIGN_OR_RETURN(names.in, ParseSinkName(config_.stdin_name));
+  HYDRA_ASSIGN_OR_RETURN(names.out, ParseSinkName(config_.stdout_name));
+  if (config_.terminal) return names;
+  // A file or a logger takes both.
+  if (names.out.kind == SinkKind::kFile ||
+      names.out.kind == SinkKind::kBinary) {
+    names.err = names.out;
+    return names;
+  }
+  HYDRA_ASSIGN_OR_RETURN(names.err, ParseSinkName(config_.stderr_name));
+  // Only the scheme of stdout counts.
+  if (names.err.kind == SinkKind::kFile ||
+      names.err.kind == SinkKind::kBinary) {
+    names.err.kind = SinkKind::kFifo;
+  }
+  return names;
 }
 
 Async<absl::Status> Stdio::OpenLogger(const SinkName& name) {
@@ -213,19 +256,9 @@ Async<absl::Status> Stdio::OpenLogger(const SinkName& name) {
 }
 
 Async<absl::StatusOr<ProcessStdio>> Stdio::Open() {
-  HYDRA_CO_ASSIGN_OR_RETURN(const SinkName out,
-                            ParseSinkName(config_.stdout_name));
-  // Only the scheme of stdout counts; a file or a logger takes both.
-  SinkName err;
-  if (!config_.terminal &&
-      (out.kind == SinkKind::kNone || out.kind == SinkKind::kFifo)) {
-    HYDRA_CO_ASSIGN_OR_RETURN(err, ParseSinkName(config_.stderr_name));
-    if (err.kind != SinkKind::kNone) err.kind = SinkKind::kFifo;
-  } else if (out.kind == SinkKind::kFile) {
-    err = out;
-  }
-  if (out.kind == SinkKind::kBinary) {
-    absl::Status logging = co_await OpenLogger(out);
+  HYDRA_CO_ASSIGN_OR_RETURN(const Names names, ParseNames());
+  if (names.out.kind == SinkKind::kBinary) {
+    absl::Status logging = co_await OpenLogger(names.out);
     if (!logging.ok()) {
       co_await Close();
       co_return logging;
@@ -236,7 +269,7 @@ Async<absl::StatusOr<ProcessStdio>> Stdio::Open() {
   if (opened_.empty()) {
     EndStreams();
     absl::Status status =
-        config_.terminal ? OpenConsole(out) : OpenPipes(out, err);
+        config_.terminal ? OpenConsole(names) : OpenPipes(names);
     if (!status.ok()) {
       co_await Close();
       co_return status;
@@ -248,10 +281,11 @@ Async<absl::StatusOr<ProcessStdio>> Stdio::Open() {
   stored_ = !opened_.empty();
   ProcessStdio stdio;
   if (config_.terminal) {
-    AddConsole(out, &stdio);
+    AddConsole(names, &stdio);
   } else {
-    AddPipes(out, err, &stdio);
+    AddPipes(names, &stdio);
   }
+  KeepJournal();
   co_return stdio;
 }
 
@@ -260,11 +294,39 @@ Async<void> Stdio::Adopt() {
   if (!monitor_->TakeStored(StoreName()).empty()) {
     monitor_->Unstore(StoreName());
   }
+  // The head before us may not have come to it.
+  KeepJournal();
   const absl::StatusOr<SinkName> out = ParseSinkName(config_.stdout_name);
   if (!out.ok() || out->kind != SinkKind::kBinary) co_return;
   // Its program is started again, should it be gone.
   const absl::Status opened = co_await OpenLogger(*out);
   (void)opened;  // It is logged and tried again there.
+}
+
+void Stdio::KeepJournal() {
+  const Journal& journal = config_.journal;
+  if (journal.number == 0) return;
+  monitor_->OpenJournal(journal.number, journal.directory, journal.max_bytes);
+  for (const auto& [slot, tag] : kOutputs) {
+    if (monitor_->FindStream(Stream(slot)) != nullptr) {
+      monitor_->SetStreamJournal(Stream(slot), journal.number, tag);
+    }
+  }
+}
+
+void Stdio::SetJournal(Journal journal) {
+  const uint64_t before = config_.journal.number;
+  config_.journal = std::move(journal);
+  if (before != 0 && config_.journal.number == 0) {
+    monitor_->CloseJournal(before);
+  }
+  KeepJournal();
+}
+
+Async<int> Stdio::Write(OperationKey key, std::string data) {
+  const int error = co_await monitor_->WriteStream(
+      key, Stream(config_.terminal ? kConsole : kStdin), std::move(data));
+  co_return error;
 }
 
 void Stdio::CloseContainerEnds() {
@@ -288,6 +350,16 @@ void Stdio::ProcessExited() {
   }
 }
 
+std::vector<Stdio::Output> Stdio::OutputsOf(const MonitorClient& monitor,
+                                            uint64_t process) {
+  std::vector<Output> outputs;
+  for (const auto& [slot, tag] : kOutputs) {
+    const link::StreamState* state = monitor.FindStream(process * 4 + slot);
+    if (state != nullptr) outputs.push_back({tag, state});
+  }
+  return outputs;
+}
+
 void Stdio::CloseStdin() {
   monitor_->CloseStreamStdin(Stream(config_.terminal ? kConsole : kStdin));
 }
@@ -298,7 +370,7 @@ void Stdio::Resize(uint16_t rows, uint16_t columns) {
   }
 }
 
-bool Stdio::Drained() const {
+bool Stdio::drained() const {
   for (const Slot slot : {kStdout, kStderr, kConsole}) {
     const link::StreamState* state = monitor_->FindStream(Stream(slot));
     if (state != nullptr && state->ended == 0) return false;
@@ -307,7 +379,7 @@ bool Stdio::Drained() const {
 }
 
 void Stdio::OnStream() {
-  if (Drained()) drained_.Set(true);
+  if (drained()) drained_.Set(true);
 }
 
 Async<uint64_t> Stdio::CountCopied() {
@@ -325,7 +397,7 @@ Async<uint64_t> Stdio::CountCopied() {
 
 Async<bool> Stdio::Drain(std::chrono::milliseconds limit,
                          std::chrono::milliseconds longest) {
-  if (Drained()) co_return true;
+  if (drained()) co_return true;
   for (const Slot slot : {kStdout, kStderr, kConsole}) {
     if (monitor_->FindStream(Stream(slot)) != nullptr) {
       monitor_->FinishStream(Stream(slot));
@@ -339,7 +411,7 @@ Async<bool> Stdio::Drain(std::chrono::milliseconds limit,
     const bool done = co_await SetWithin(loop_, drained, limit);
     if (done || EventLoop::Clock::now() >= give_up) co_return done;
     const uint64_t now = co_await CountCopied();
-    if (now == copied) co_return Drained();
+    if (now == copied) co_return this->drained();
     copied = now;
   }
 }
@@ -349,6 +421,28 @@ void Stdio::EndStreams() {
     if (monitor_->FindStream(Stream(slot)) != nullptr) {
       monitor_->CloseStream(Stream(slot));
     }
+  }
+}
+
+Async<void> Stdio::Leave(std::chrono::milliseconds limit,
+                         std::chrono::milliseconds longest) {
+  if (logger_ != nullptr) {
+    const bool drained = co_await Drain(limit, longest);
+    (void)drained;  // What a logger that hangs has not read is lost.
+    co_await Close();
+    co_return;
+  }
+  CloseContainerEnds();
+  for (const Slot slot : {kStdout, kStderr, kConsole}) {
+    if (monitor_->FindStream(Stream(slot)) == nullptr) continue;
+    if (monitor_->FindStream(Stream(slot))->ended != 0) {
+      monitor_->CloseStream(Stream(slot));
+    } else {
+      monitor_->FinishStream(Stream(slot));
+    }
+  }
+  if (monitor_->FindStream(Stream(kStdin)) != nullptr) {
+    monitor_->CloseStream(Stream(kStdin));
   }
 }
 

@@ -417,8 +417,9 @@ void MonitorClient::ForgetProcess(uint64_t process) {
 
 void MonitorClient::AddStream(uint64_t stream, link::StreamKind kind,
                               uint32_t flags, const std::vector<int>& fds,
-                              const StreamSpool& spool) {
+                              const StreamSpool& spool, uint64_t after) {
   link::StreamAdd body = {};
+  body.after = after;
   body.stream = stream;
   body.kind = static_cast<uint32_t>(kind);
   body.flags = flags;
@@ -460,6 +461,39 @@ void MonitorClient::ResizeStream(uint64_t stream, uint16_t rows,
                                  uint16_t columns) {
   writer_.Add(Type::kStreamResize, 0, 0,
               link::StreamResize{stream, rows, columns, 0});
+  Flush();
+}
+
+void MonitorClient::SetStreamJournal(uint64_t stream, uint64_t journal,
+                                     link::JournalTag tag) {
+  writer_.Add(
+      Type::kStreamJournal, 0, 0,
+      link::StreamJournal{stream, journal, static_cast<uint32_t>(tag), 0});
+  Flush();
+}
+
+Async<int> MonitorClient::WriteStream(OperationKey key, uint64_t stream,
+                                      std::string data) {
+  if (!Knows(key)) {
+    FindOrAdd(key);
+    writer_.Add(Type::kStreamWrite, key.token, key.step,
+                link::StreamRef{stream}, data);
+    Flush();
+  }
+  const Future<link::Operation> result = FindOrAdd(key).result;
+  const link::Operation outcome = co_await result;
+  co_return outcome.error;
+}
+
+void MonitorClient::OpenJournal(uint64_t journal, const std::string& directory,
+                                uint64_t max_bytes) {
+  writer_.Add(Type::kJournalOpen, 0, 0, link::JournalOpen{journal, max_bytes},
+              directory);
+  Flush();
+}
+
+void MonitorClient::CloseJournal(uint64_t journal) {
+  writer_.Add(Type::kJournalClose, 0, 0, link::JournalRef{journal});
   Flush();
 }
 

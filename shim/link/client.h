@@ -24,6 +24,7 @@
 #include "shim/event/async.h"
 #include "shim/event/event_loop.h"
 #include "shim/link/channel.h"
+#include "shim/link/journal.h"
 #include "shim/link/protocol.h"
 
 namespace hydra {
@@ -184,17 +185,28 @@ class MonitorClient final {
 
   // ---- streams ----
   void AddStream(uint64_t stream, link::StreamKind kind, uint32_t flags,
-                 const std::vector<int>& fds, const StreamSpool& spool = {});
+                 const std::vector<int>& fds, const StreamSpool& spool = {},
+                 uint64_t after = 0);
   void CloseStream(uint64_t stream);
   void StartStream(uint64_t stream);
   void FinishStream(uint64_t stream);
   void CloseStreamStdin(uint64_t stream);
   void ResizeStream(uint64_t stream, uint16_t rows, uint16_t columns);
+  // What an output or a console writes goes to the journal too; 0: no more.
+  void SetStreamJournal(uint64_t stream, uint64_t journal,
+                        link::JournalTag tag);
+  // Writes to an input or a console. 0, or an errno: see link::kStreamWrite.
+  Async<int> WriteStream(OperationKey key, uint64_t stream, std::string data);
   // Asks how the streams stand; set once FindStream() knows. A monitor of an
   // older release does not answer.
   Future<bool> AskStreams();
   // The last that the monitor said of a stream.
   const link::StreamState* FindStream(uint64_t stream) const;
+
+  // ---- journals: link/journal.h ----
+  void OpenJournal(uint64_t journal, const std::string& directory,
+                   uint64_t max_bytes);
+  void CloseJournal(uint64_t journal);
 
   // ---- descriptor store ----
   void Store(uint64_t name, const std::vector<int>& fds);

@@ -395,6 +395,10 @@ struct StreamAdd {
   uint64_t spool_max_bytes;  // 0: no spool; the container waits for the sink.
   uint32_t spool_policy;     // SpoolPolicy.
   uint32_t spool_stall_ms;   // How long the sink may take nothing before that.
+  // Output, console: another stream to the same sink. Until that one has ended
+  // nothing of this goes there, but to the spool. 0, or one that is not known:
+  // none.
+  uint64_t after;
 };
 
 struct StreamRef {

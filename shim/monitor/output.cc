@@ -50,6 +50,10 @@ Copy::Result Output::Run() {
 }
 
 Copy::Result Output::RunDirect() {
+  if (is_blocked_) {
+    if (options_.max_bytes > 0) BeginSpooling(MonotonicNow());
+    return Copy::Result::kWaiting;
+  }
   const uint64_t before = direct_.bytes();
   const Copy::Result result = direct_.Run();
   const bool is_full =
@@ -110,7 +114,9 @@ Copy::Result Output::RunSpooling() {
   const uint64_t before = spool_.size() + pending_.size();
   const Step replayed = Replay(kReplayTurn);
   const bool has_failed = filled == Step::kFailed;
-  if (spool_.empty() && pending_.empty()) {
+  // While it is blocked there is no other way for what is still to come.
+  const bool may_end = !is_blocked_ || source_ended_;
+  if (spool_.empty() && pending_.empty() && may_end) {
     EndSpooling();
     if (has_failed) stall_at_ = MonotonicNow() + kSpoolRetry;
     return Copy::Result::kSourceEnd;
@@ -122,7 +128,8 @@ Copy::Result Output::RunSpooling() {
                                 !direct_.options().source_is_console;
   const bool waits_for_sink = replayed == Step::kNoRoom;
   if (!Watch(direct_.source(), EPOLLIN, waits_for_source, &source_watched_) ||
-      !Watch(direct_.sink(), EPOLLOUT, waits_for_sink, &sink_watched_)) {
+      !Watch(direct_.sink(), EPOLLOUT, waits_for_sink && !is_blocked_,
+             &sink_watched_)) {
     return Copy::Result::kRetry;
   }
   const bool has_more =
@@ -168,6 +175,7 @@ size_t Output::WriteSink(const char* data, size_t size) {
 }
 
 Output::Step Output::Replay(size_t budget) {
+  if (is_blocked_) return Step::kNoRoom;
   while (budget > 0) {
     const uint64_t lost_before = lost_bytes_;
     if (!spool_.empty()) {

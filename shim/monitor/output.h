@@ -2,7 +2,8 @@
 // while the sink takes nothing.
 //
 //   kDirect    source -> sink (copy.h). A sink that is full and takes nothing
-//              for the stall time is what begins:
+//              for the stall time, or that another stream goes to first, is
+//              what begins:
 //   kSpooling  source -> spool -> sink. All that is read goes to the spool's
 //              end, and the sink is fed from its beginning, until the spool is
 //              empty; so the order is that of the source, always.
@@ -45,6 +46,8 @@ class Output {
   void Start(Poller* poller, EventTag tag, int source, int sink,
              const Copy::Options& options, SpoolOptions spool);
   void SetSource(int source) { direct_.SetSource(source); }
+  // Nothing goes to the sink meanwhile: as if it were full, and had stalled.
+  void SetBlocked(bool is_blocked) { is_blocked_ = is_blocked; }
   // As Copy's.
   void SetJournal(Journal* journal, link::JournalTag tag) {
     direct_.SetJournal(journal, tag);
@@ -99,6 +102,7 @@ class Output {
   Copy direct_;
   SpoolOptions options_;
   Spool spool_;
+  bool is_blocked_ = false;
   bool is_spooling_ = false;
   bool splices_ = false;  // From the source to the spool.
   bool source_ended_ = false;

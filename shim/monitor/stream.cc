@@ -63,6 +63,11 @@ void Streams::Add(link::Message message) {
   stream.number = body.stream;
   stream.serial = next_serial_++;
   stream.kind = static_cast<StreamKind>(body.kind);
+  const Stream* before = FindByNumber(body.after);
+  if (before != nullptr && before != &stream && !before->ended) {
+    stream.after = body.after;
+    stream.output.SetBlocked(true);
+  }
   stream.setup_error = SetUp(&stream, &message);
   if (stream.setup_error != 0) {
     LogError("stream %llu: %s", Printable(body.stream),
@@ -299,10 +304,20 @@ void Streams::CheckUnread(Stream* stream) {
       unread_check_at_, MonotonicNow() + (has_reader ? delay : kUnreadCheck));
 }
 
+void Streams::LetFollow(uint64_t number) {
+  for (auto& [serial, stream] : streams_) {
+    if (stream.after != number || number == 0) continue;
+    stream.after = 0;
+    stream.output.SetBlocked(false);
+    Queue(&stream);
+  }
+}
+
 void Streams::End(Stream* stream) {
   if (stream->ended) return;
   KeepUnread(stream);
   Release(stream);
+  LetFollow(stream->number);
   link::Writer* head = head_->output();
   if (head != nullptr) Tell(*stream, head);
 }
@@ -318,6 +333,7 @@ void Streams::Close(uint64_t number) {
   // What the head ends itself it need not be told of.
   Release(stream);
   streams_.erase(stream->serial);
+  LetFollow(number);
 }
 
 void Streams::Finish(uint64_t number) {

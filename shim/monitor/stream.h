@@ -112,6 +112,7 @@ class Streams {
     bool input_ended = false;
     bool input_closing = false;  // Ends once what waits is written.
 
+    uint64_t after = 0;  // The number of the stream that goes first, or 0.
     uint64_t journal = 0;  // 0: none.
     link::JournalTag journal_tag = link::JournalTag::kStdout;
 
@@ -132,6 +133,8 @@ class Streams {
   void End(Stream* stream);
   // Closes all it has, but for unread_sink.
   void Release(Stream* stream);
+  // Those that came after the stream have the sink now.
+  void LetFollow(uint64_t number);
   void KeepUnread(Stream* stream);
   // Closes unread_sink when the FIFO is empty.
   void CheckUnread(Stream* stream);

@@ -154,6 +154,7 @@ void Streams::Stream::Save(StateWriter* state) const {
   state->Number(input_closing);
   state->Number(journal);
   state->Number(static_cast<uint64_t>(journal_tag));
+  state->Number(after);
 }
 
 void Streams::Stream::Load(StateReader* state) {
@@ -186,6 +187,8 @@ void Streams::Stream::Load(StateReader* state) {
   input_closing = state->Number() != 0;
   journal = state->Number();
   journal_tag = state->As<link::JournalTag>();
+  after = state->Number();
+  output.SetBlocked(after != 0);
 }
 
 void Streams::Save(StateWriter* state) const {

@@ -108,9 +108,26 @@ Dispatcher::Dispatcher(Instance* instance, TaskService* tasks,
   // an operator can upgrade us to what reads it.
   task_methods_["Connect"].needs_record = false;
   task_methods_["Shutdown"].needs_record = false;
+  task_methods_["Wait"].waits = true;
   instance_methods_["Inspect"] = MakeEntry(itself, &InstanceService::Inspect);
   instance_methods_["Upgrade"] = MakeEntry(itself, &InstanceService::Upgrade);
   for (auto& [name, entry] : instance_methods_) entry.needs_record = false;
+  instance_methods_["ReadLog"] = MakeEntry(itself, &InstanceService::ReadLog);
+  instance_methods_["ReadEvents"] =
+      MakeEntry(itself, &InstanceService::ReadEvents);
+  for (const char* name : {"ReadLog", "ReadEvents"}) {
+    instance_methods_[name].waits = true;
+  }
+  instance_methods_["WriteInput"] =
+      MakeEntry(itself, &InstanceService::WriteInput);
+  instance_methods_["Run"] = MakeEntry(itself, &InstanceService::Run);
+  instance_methods_["Stop"] = MakeEntry(itself, &InstanceService::Stop);
+  instance_methods_["Restart"] = MakeEntry(itself, &InstanceService::Restart);
+  instance_methods_["Remove"] = MakeEntry(itself, &InstanceService::Remove);
+  for (const char* name :
+       {"WriteInput", "Run", "Stop", "Restart", "Remove"}) {
+    instance_methods_[name].mutates = true;
+  }
 }
 
 absl::Status Dispatcher::FaultOf(const link::Request& request) {
@@ -189,7 +206,7 @@ Async<void> Dispatcher::Answer(uint64_t token, std::string service,
   Call call;
   call.token = token;
   call.cancelled = pending_[token];
-  if (method == "Wait") instance_.monitor()->Park(token);
+  if ((*entry)->waits) instance_.monitor()->Park(token);
   const absl::StatusOr<std::string> result =
       co_await Run(*entry, method, std::move(call), std::move(payload));
   Respond(token, EncodeResponse(result), (*entry)->mutates);
@@ -199,7 +216,7 @@ Async<absl::StatusOr<std::string>> Dispatcher::Run(const Entry* entry,
                                                    std::string_view method,
                                                    Call call,
                                                    std::string payload) {
-  const bool works = method != "Wait" && method != "Shutdown";
+  const bool works = !entry->waits && method != "Shutdown";
   ending_ |= method == "Shutdown";
   if (works) {
     ++working_;

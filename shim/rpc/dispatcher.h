@@ -50,6 +50,8 @@ class Dispatcher final {
     Method method;
     // Changes the record: its answer is saved together with the change.
     bool mutates = false;
+    // Only waits for what happens elsewhere.
+    bool waits = false;
     // Answers also when the record could not be read.
     bool needs_record = true;
   };

@@ -43,9 +43,9 @@ absl::Status CheckPath(const std::string& path) {
 
 }  // namespace
 
-InstanceService::InstanceService(Instance* instance,
+InstanceService::InstanceService(Instance* instance, TaskService* tasks,
                                  std::vector<std::string> trial)
-    : instance_(*instance), trial_(std::move(trial)) {}
+    : instance_(*instance), tasks_(*tasks), trial_(std::move(trial)) {}
 
 Async<absl::StatusOr<MonitorStatus>> InstanceService::AskMonitor(
     uint64_t token) {
@@ -91,6 +91,15 @@ InstanceService::Reply<v1::InspectResponse> InstanceService::Inspect(
   counts.set_streams(numbers.streams);
   counts.set_operations(numbers.operations);
   counts.set_stored(numbers.stored);
+  response.set_engine(instance_.config().engine_address);
+  if (instance_.container() != nullptr) {
+    // How its streams stand, as far as the monitor answers.
+    const Future<bool> told = instance_.monitor()->AskStreams();
+    (void)co_await SetWithin(instance_.loop(), told, kMonitorLimit);
+  }
+  if (instance_.container() != nullptr) {
+    DescribeContainer(*status, response.mutable_container());
+  }
   co_return response;
 }
 

@@ -116,13 +116,19 @@ absl::Status SetOption(const Key& key, const toml::node& value,
   return absl::OkStatus();
 }
 
-absl::Status ReadSpoolTable(const toml::node& node, const std::string& context,
-                            std::string_view origin, RuntimeOptions* result) {
+absl::Status ReadOutputTable(std::string_view table_name,
+                             const toml::node& node,
+                             const std::string& context,
+                             std::string_view origin, RuntimeOptions* result) {
   const toml::table* table = node.as_table();
-  if (table == nullptr) return InvalidArgument(context + ": spool is no table");
+  if (table == nullptr) {
+    return InvalidArgument(context + ": " + std::string(table_name) +
+                           " is no table");
+  }
   for (const auto& [name, value] : *table) {
-    const std::string key = "spool." + std::string(name.str());
-    if (!IsSpoolKey(name.str())) {
+    const std::string key =
+        std::string(table_name) + "." + std::string(name.str());
+    if (!IsOutputKey(table_name, name.str())) {
       result->warnings.push_back("runtime options " + std::string(origin) +
                                  ": unknown key " + key + ", ignoring");
       continue;
@@ -136,8 +142,9 @@ absl::Status ReadSpoolTable(const toml::node& node, const std::string& context,
       return InvalidArgument(context + ": " + key +
                              " is not a string or an integer");
     }
-    HYDRA_RETURN_IF_ERROR(
-        SetSpoolOption(name.str(), text, context + ": " + key, &result->spool));
+    HYDRA_RETURN_IF_ERROR(SetOutputOption(table_name, name.str(), text,
+                                          context + ": " + key,
+                                          &result->output));
   }
   return absl::OkStatus();
 }
@@ -199,8 +206,9 @@ absl::StatusOr<RuntimeOptions> ParseOptionsToml(std::string_view text,
   if (!parsed.ok()) return parsed.status();
   RuntimeOptions result;
   for (const auto& [name, value] : *parsed) {
-    if (name.str() == "spool") {
-      HYDRA_RETURN_IF_ERROR(ReadSpoolTable(value, context, origin, &result));
+    if (IsOutputTable(name.str())) {
+      HYDRA_RETURN_IF_ERROR(
+          ReadOutputTable(name.str(), value, context, origin, &result));
       continue;
     }
     const Key* key = FindKey(name.str());

@@ -8,7 +8,7 @@
 //   SystemdCgroup, NoPivotRoot, NoNewKeyring                     boolean
 //   IoUid, IoGid                                                 integer
 //
-// and a table of our own, [spool]: see spool_options.h.
+// and tables of our own, [spool] and [log]: see output_options.h.
 //
 // Any thread.
 
@@ -22,13 +22,13 @@
 #include "absl/status/statusor.h"
 #include "containerd/runc/v1/options.pb.h"
 #include "google/protobuf/any.pb.h"
-#include "shim/runtime/spool_options.h"
+#include "shim/runtime/output_options.h"
 
 namespace hydra {
 
 struct RuntimeOptions {
   containerd::runc::v1::Options options;
-  SpoolOptions spool;
+  OutputOptions output;
   // What was ignored, one sentence each, for the log.
   std::vector<std::string> warnings;
 };
@@ -42,7 +42,7 @@ bool IsType(std::string_view type_url, std::string_view name);
 // InvalidArgument: a type that is neither of the two (named), a value that
 // does not parse, TOML that does not parse or is not ASCII (with its line), a
 // key with a value of the wrong type (named), an id that is no uint32, or a
-// value that is none for a key of [spool].
+// value that is none for a key of such a table.
 // NotFound: there is no file at config_path. Unknown keys are warnings. If
 // there are both a body and a path, the body counts, as it does for CRI.
 absl::StatusOr<RuntimeOptions> DecodeOptions(const google::protobuf::Any& any);

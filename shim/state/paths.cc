@@ -213,6 +213,38 @@ absl::Status MakeInstanceDirectory(const InstancePaths& paths) {
   }
 }
 
+std::string DataDirectory(std::string_view state_directory,
+                          const InstancePaths& paths) {
+  // <engine>/<namespace>/<id>
+  const size_t engine = paths.engine_directory.rfind('/');
+  return std::string(state_directory) + paths.directory.substr(engine);
+}
+
+absl::Status MakeDataDirectory(const std::string& directory) {
+  for (int attempt = 0;; ++attempt) {
+    int error = MakeDirectories(ParentOf(directory), kParentMode);
+    if (error == 0) error = MakeDirectory(directory, kInstanceMode);
+    if (error == 0) return absl::OkStatus();
+    if (error != ENOENT || attempt == kMakeAttempts) {
+      return ErrnoError(error, "make directory", directory);
+    }
+  }
+}
+
+absl::Status RemoveDataDirectory(const std::string& directory) {
+  if (access(directory.c_str(), F_OK) != 0 && errno == ENOENT) {
+    return absl::OkStatus();
+  }
+  std::error_code error;
+  std::filesystem::remove_all(directory, error);
+  if (error) return ErrnoError(error.value(), "remove", directory);
+  // As below.
+  const std::string parent = ParentOf(directory);
+  rmdir(parent.c_str());
+  rmdir(ParentOf(parent).c_str());
+  return absl::OkStatus();
+}
+
 absl::Status RemoveInstance(const InstancePaths& paths) {
   absl::Status result;
   if (unlink(paths.socket.c_str()) != 0 && errno != ENOENT &&

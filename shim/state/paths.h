@@ -21,8 +21,17 @@
 // meet: so the engine's address is part of the path. An engine that comes back
 // or is upgraded has the same address, and finds the same place.
 //
-// Output that nobody reads is spooled below the state directory (see
-// StateDirectory()), in files that have no names: there is nothing to draw.
+// What is too much for memory is below the state directory:
+//
+//   /var/lib/hydra                 state directory; see StateDirectory()
+//   `-- <engine>/<namespace>/<id>  data directory, 0700; if there is anything
+//       |-- log/                   monitor: what the container wrote, see
+//       |                          shim/link/journal.h
+//       |-- bundle/                a container that no engine has: its bundle
+//       `-- hydra.log              and the log of its monitor and head
+//
+// Output that nobody reads is spooled in the state directory itself, in files
+// that have no names: there is nothing to draw.
 //
 // Directories above the instance have mode 0711: a user who is told a path can
 // reach what its own mode lets him, and nobody can list other people's
@@ -118,6 +127,18 @@ absl::StatusOr<InstancePaths> PathsOf(const InstanceName& name);
 // against a concurrent RemoveInstance of a neighbour that takes an empty
 // parent away. An errno's status, naming the directory, if it cannot be made.
 absl::Status MakeInstanceDirectory(const InstancePaths& paths);
+
+// The data directory of an instance: as the instance directory, but below the
+// state directory.
+std::string DataDirectory(std::string_view state_directory,
+                          const InstancePaths& paths);
+
+// Makes it, 0700, with all that is above it, 0711. An errno's status.
+absl::Status MakeDataDirectory(const std::string& directory);
+
+// Removes it with all that is in it, and the directories above it that are
+// empty then, up to the engine's. Nothing of that being there is OK.
+absl::Status RemoveDataDirectory(const std::string& directory);
 
 // Removes the socket, the instance directory with all that is in it, and those
 // directories above that are empty then, up to the engine's. Nothing of that

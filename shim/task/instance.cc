@@ -17,12 +17,6 @@ namespace {
 // Go's zero time, year 1, in seconds of Unix time.
 constexpr int64_t kGoZeroTime = -62'135'596'800;
 
-int64_t Now() {
-  timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
-
 // Short, and apart from those of other instances: one directory holds the
 // console sockets of an engine's instances, because a socket's path is bounded.
 std::string ConsoleSocket(const InstancePaths& paths, uint64_t process) {
@@ -40,6 +34,12 @@ Async<void> AdoptStreams(std::shared_ptr<Stdio> stdio) {
 
 }  // namespace
 
+int64_t UnixNow() {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
 google::protobuf::Timestamp ToTimestamp(int64_t nanoseconds) {
   google::protobuf::Timestamp timestamp;
   if (nanoseconds == 0) {
@@ -56,6 +56,7 @@ Instance::Instance(EventLoop* loop, MonitorClient* monitor, Config config)
       monitor_(monitor),
       config_(std::move(config)),
       file_(config_.paths.state),
+      log_(loop, this),
       publisher_(loop, monitor,
                  {config_.engine_ttrpc_address, config_.container_namespace},
                  &record_.outbox(), PublisherHandlers()) {
@@ -96,6 +97,7 @@ absl::Status Instance::Load() {
   record_ = *std::move(loaded);
   record_.set_format_version(kRecordNeeds);
   dropped_before_ = record_.dropped_events();
+  told_events_ = record_.next_event();
   if (record_.has_container()) TakeOver();
   publisher_.TakeOver(record_.next_event());
   return absl::OkStatus();
@@ -112,7 +114,10 @@ void Instance::TakeOver() {
     Live& live = *entry;
     live_[process.number()] = std::move(entry);
     if (process.exited_at() != 0 && !process.exit_pending()) {
-      live.exited.Set(true);
+      live.gone.Set(true);
+      const bool is_told =
+          !IsReplaced(process) || record_.container().has_native();
+      if (is_told) live.exited.Set(true);
     } else if (process.start_failed()) {
       live.exited.Set(false);
     }
@@ -130,6 +135,7 @@ void Instance::TakeOver() {
   take_over(record_.container().init());
   for (const auto& exec : record_.container().execs()) take_over(exec);
   WatchOom();
+  log_.TakeOver();
 }
 
 void Instance::MakeRuntime() {
@@ -191,6 +197,30 @@ state::Process& Instance::AddExec(state::Process exec) {
   return *added;
 }
 
+void Instance::ReplaceInit() {
+  state::Process* init = record_.mutable_container()->mutable_init();
+  const uint64_t before = init->number();
+  state::Process fresh;
+  fresh.set_number(record_.next_process());
+  record_.set_next_process(fresh.number() + 1);
+  fresh.set_replaces(before);
+  fresh.set_phase(state::PHASE_STOPPED);
+  fresh.set_terminal(init->terminal());
+  fresh.set_stdin(init->stdin());
+  fresh.set_stdout(init->stdout());
+  fresh.set_stderr(init->stderr());
+  // The pid stays until there is another: an engine has no task without one.
+  fresh.set_pid(init->pid());
+  *init = std::move(fresh);
+  auto live = std::make_shared<Live>(loop_);
+  // Whoever waits for the end of an engine's task waits for this one's now.
+  if (!record_.container().has_native()) live->exited = live_[before]->exited;
+  live_.erase(before);
+  live_[init->number()] = std::move(live);
+  monitor_->ForgetProcess(before);
+  Touch();
+}
+
 void Instance::RemoveExec(const state::Process& exec) {
   const uint64_t number = exec.number();
   monitor_->ForgetProcess(number);
@@ -206,6 +236,7 @@ void Instance::RemoveExec(const state::Process& exec) {
 }
 
 void Instance::RemoveContainer() {
+  log_.Close();
   oom_watch_ = {};
   oom_.reset();
   monitor_->Unstore(kOomStore);
@@ -219,19 +250,33 @@ void Instance::RemoveContainer() {
   Touch();
 }
 
-void Instance::Emit(std::string_view topic,
-                    const google::protobuf::MessageLite& payload,
-                    state::EventRank rank) {
-  state::Event* event = record_.add_outbox();
+state::Event* Instance::AddHistory(
+    std::string_view topic, const google::protobuf::MessageLite& payload) {
+  state::Event* event = record_.add_history();
   event->set_sequence(record_.next_event());
   record_.set_next_event(record_.next_event() + 1);
-  event->set_timestamp(Now());
+  event->set_timestamp(UnixNow());
   event->set_topic(std::string(topic));
   // containerd's type URLs have no "type.googleapis.com/" before the name.
   event->mutable_payload()->set_type_url(payload.GetTypeName());
   payload.SerializeToString(event->mutable_payload()->mutable_value());
-  event->set_rank(rank);
   Touch();
+  return event;
+}
+
+void Instance::EmitOwn(std::string_view topic,
+                       const google::protobuf::MessageLite& payload) {
+  AddHistory(topic, payload);
+  BoundHistory(record_.mutable_history());
+}
+
+void Instance::Emit(std::string_view topic,
+                    const google::protobuf::MessageLite& payload,
+                    state::EventRank rank) {
+  state::Event* event = AddHistory(topic, payload);
+  event->set_rank(rank);
+  *record_.add_outbox() = *event;
+  BoundHistory(record_.mutable_history());
   const int dropped = BoundOutbox(record_.mutable_outbox());
   if (dropped == 0) return;
   if (record_.dropped_events() == dropped_before_) {
@@ -253,13 +298,21 @@ absl::Status Instance::Save() {
   }
   // An event that could not be saved is better told than lost.
   publisher_.Wake(record_.next_event());
+  if (told_events_ != record_.next_event()) {
+    told_events_ = record_.next_event();
+    std::exchange(more_events_, {}).Set(true);
+  }
   return status;
 }
 
 bool Instance::idle() const {
-  if (dirty_ || !record_.outbox().empty()) return false;
+  if (dirty_ || !record_.outbox().empty() || !log_.idle()) return false;
   if (!record_.has_container()) return true;
   const state::Container& container = record_.container();
+  // A timer of ours is to start it.
+  if (container.has_replacement() || container.native().next_start_at() != 0) {
+    return false;
+  }
   const auto is_moving = [](const state::Process& process) {
     return process.token() != 0;
   };
@@ -271,12 +324,14 @@ bool Instance::idle() const {
 std::vector<int> Instance::wake_fds() const {
   std::vector<int> fds;
   if (oom_ != nullptr) fds.push_back(oom_->fd());
+  if (log_.wake_fd() >= 0) fds.push_back(log_.wake_fd());
   return fds;
 }
 
 std::shared_ptr<Stdio> Instance::MakeStdio(const state::Process& process) {
   Stdio::Config config;
   config.process = process.number();
+  config.after = process.replaces();
   config.terminal = process.terminal();
   config.stdin_name = process.stdin();
   config.stdout_name = process.stdout();
@@ -291,14 +346,30 @@ std::shared_ptr<Stdio> Instance::MakeStdio(const state::Process& process) {
   config.spool.max_bytes = spool.max_bytes();
   config.spool.stall_ms = spool.stall_ms();
   config.console_socket = ConsoleSocket(config_.paths, process.number());
+  config.journal = JournalOf(process);
   return std::make_shared<Stdio>(loop_, monitor_, std::move(config));
+}
+
+Stdio::Journal Instance::JournalOf(const state::Process& process) const {
+  Stdio::Journal journal;
+  const uint64_t max_bytes = record_.container().log().max_bytes();
+  if (!process.exec_id().empty() || max_bytes == 0) return journal;
+  journal.number = 1;
+  journal.directory = log_.directory();
+  journal.max_bytes = max_bytes;
+  return journal;
 }
 
 void Instance::OnStream(const link::StreamState& state) {
   auto it = live_.find(Stdio::ProcessOf(state.stream));
   if (it != live_.end() && it->second->stdio != nullptr) {
     it->second->stdio->OnStream();
+  } else if (it == live_.end() && state.ended != 0) {
+    // Of a process that another has taken the place of.
+    monitor_->CloseStream(state.stream);
   }
+  // It may have been the last of the log.
+  log_.Wake();
 }
 
 }  // namespace hydra

@@ -22,6 +22,7 @@
 #define HYDRA_TASK_INSTANCE_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -42,6 +43,7 @@
 #include "shim/runtime/runtime.h"
 #include "shim/state/paths.h"
 #include "shim/state/record.h"
+#include "shim/task/output_log.h"
 
 namespace hydra {
 
@@ -51,6 +53,7 @@ class Instance final {
     std::string id;
     std::string container_namespace;
     InstancePaths paths;
+    std::string engine_address;        // gRPC. Empty: no engine.
     std::string state_directory;       // StateDirectory()
     std::string engine_ttrpc_address;  // Empty: no engine.
   };
@@ -64,6 +67,9 @@ class Instance final {
     // Its exit is in the record, and may be told. Set to false for one that
     // could not be started.
     Future<bool> exited;
+    // The same, though its exit is not told because another init takes its
+    // place.
+    Future<bool> gone;
     std::shared_ptr<Stdio> stdio;
     // An exit that came while the process was being started.
     std::optional<ProcessExit> held_exit;
@@ -103,6 +109,9 @@ class Instance final {
   // A new container, with its runtime; nothing is saved.
   state::Container& AddContainer(state::Container container);
   state::Process& AddExec(state::Process exec);
+  // Puts a new process, which has not been created yet, into the place of the
+  // init, which has gone and whose streams have been left.
+  void ReplaceInit();
   // Forgets a process everywhere: record, streams, monitor.
   void RemoveExec(const state::Process& exec);
   void RemoveContainer();
@@ -112,6 +121,13 @@ class Instance final {
   void Emit(std::string_view topic,
             const google::protobuf::MessageLite& payload,
             state::EventRank rank = state::RANK_KEPT);
+  // One that no engine knows: for the history alone.
+  void EmitOwn(std::string_view topic,
+               const google::protobuf::MessageLite& payload);
+  // Events below this sequence number may be told, and what is set when it
+  // rises.
+  uint64_t told_events() const { return told_events_; }
+  Future<bool> more_events() const { return more_events_; }
   // Something in the record is new: the next Save() is needed.
   void Touch() { dirty_ = true; }
   bool dirty() const { return dirty_; }
@@ -137,6 +153,21 @@ class Instance final {
   // True once the init's process is gone, be its exit told or not.
   bool InitGone();
 
+  // Called when the init has ended, for good or until it is started again, and
+  // the record says so. Set once.
+  void SetOnEnded(std::function<void()> on_ended) {
+    on_ended_ = std::move(on_ended);
+  }
+
+  // ---- the log ----
+  // Of what the init writes; DataDirectory() has it.
+  OutputLog& log() { return log_; }
+  std::string data_directory() const {
+    return DataDirectory(config_.state_directory, config_.paths);
+  }
+  // How the streams of a process are to keep the log now.
+  Stdio::Journal JournalOf(const state::Process& process) const;
+
   // ---- cgroup ----
   // Looks up the cgroup of the init and watches it for OOM. Failures are
   // logged: a container without metrics is still a container.
@@ -148,6 +179,8 @@ class Instance final {
 
  private:
   Publisher::Handlers PublisherHandlers();
+  state::Event* AddHistory(std::string_view topic,
+                           const google::protobuf::MessageLite& payload);
   void TakeOver();
   void MakeRuntime();
   void EndTerminal(const state::Process& process);
@@ -162,6 +195,7 @@ class Instance final {
   void WatchOom();
   void ReadOom();
   void EmitExit(const state::Process& process);
+  bool IsReplaced(const state::Process& init) const;
   bool ExecsActive();
 
   EventLoop* const loop_;
@@ -173,12 +207,19 @@ class Instance final {
   bool save_failed_ = false;
   // Record.dropped_events when the outbox was last empty, or read.
   uint64_t dropped_before_ = 0;
+  uint64_t told_events_ = 0;
+  Future<bool> more_events_;
+  std::function<void()> on_ended_;
+  OutputLog log_;
   std::map<uint64_t, std::shared_ptr<Live>> live_;
   std::shared_ptr<Runtime> runtime_;
   std::unique_ptr<OomWatcher> oom_;
   EventLoop::Registration oom_watch_;
   Publisher publisher_;
 };
+
+// Unix nanoseconds.
+int64_t UnixNow();
 
 // Go's zero time if `nanoseconds` is 0, which is how containerd says "not yet".
 google::protobuf::Timestamp ToTimestamp(int64_t nanoseconds);

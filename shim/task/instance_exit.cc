@@ -12,6 +12,7 @@
 #include "shim/base/status.h"
 #include "shim/cgroup/control.h"
 #include "shim/task/instance.h"
+#include "shim/task/restart_policy.h"
 #include "shim/task/topics.h"
 
 namespace hydra {
@@ -94,6 +95,7 @@ bool Instance::ExecsActive() {
 bool Instance::IsStarting(uint64_t token) const {
   const state::Container& container = record_.container();
   return container.init().token() == token ||
+         container.replacement().token() == token ||
          std::any_of(
              container.execs().begin(), container.execs().end(),
              [token](const auto& exec) { return exec.token() == token; });
@@ -102,6 +104,11 @@ bool Instance::IsStarting(uint64_t token) const {
 bool Instance::InitGone() {
   const state::Process& init = record_.container().init();
   return init.exited_at() != 0 || live_[init.number()]->held_exit.has_value();
+}
+
+bool Instance::IsReplaced(const state::Process& init) const {
+  return record_.container().has_replacement() &&
+         record_.container().replacement().process() == init.number();
 }
 
 void Instance::FinishInitExit() {
@@ -114,11 +121,17 @@ void Instance::FinishInitExit() {
   if (init->phase() == state::PHASE_PAUSED) Detach(Thaw());
   init->set_exit_pending(false);
   init->set_phase(state::PHASE_STOPPED);
-  EmitExit(*init);
-  (void)Save();  // Logged there; the exit must be told all the same.
   const uint64_t number = init->number();
+  const bool is_told = !IsReplaced(*init) || record_.container().has_native();
+  if (is_told) EmitExit(*init);
+  if (!IsReplaced(*init)) PlanNextStart(this);
+  (void)Save();  // Logged there; the exit must be told all the same.
   monitor_->ForgetProcess(number);
-  live_[number]->exited.Set(true);
+  const std::shared_ptr<Live> live = live_[number];
+  if (is_told) live->exited.Set(true);
+  live->gone.Set(true);
+  log_.Wake();
+  if (on_ended_ != nullptr) on_ended_();
 }
 
 void Instance::Settle() {

@@ -80,15 +80,20 @@ absl::StatusOr<state::Container> TaskService::NewContainer(
   for (const auto& warning : options.warnings) LogWarning(warning);
   HYDRA_ASSIGN_OR_RETURN(const Spec spec,
                          LoadSpec(request.bundle() + "/config.json"));
-  SpoolOptions spool = options.spool;
+  OutputOptions output = options.output;
   std::vector<std::string> warnings;
   HYDRA_RETURN_IF_ERROR(
-      ApplySpoolAnnotations(spec.annotations, &spool, &warnings));
+      ApplyOutputAnnotations(spec.annotations, &output, &warnings));
   for (const auto& warning : warnings) LogWarning(warning);
   state::Container container;
-  container.mutable_spool()->set_policy(static_cast<uint32_t>(spool.policy));
-  container.mutable_spool()->set_max_bytes(spool.max_bytes);
-  container.mutable_spool()->set_stall_ms(spool.stall_ms);
+  state::Spool* spool = container.mutable_spool();
+  spool->set_policy(static_cast<uint32_t>(output.spool_policy));
+  spool->set_max_bytes(output.spool_max_bytes);
+  spool->set_stall_ms(output.spool_stall_ms);
+  if (output.log_max_bytes > 0) {
+    container.mutable_log()->set_max_bytes(output.log_max_bytes);
+  }
+  container.set_created_at(UnixNow());
   container.set_bundle(request.bundle());
   container.set_has_rootfs_mounts(request.rootfs_size() > 0);
   *container.mutable_options() = options.options;
@@ -111,6 +116,25 @@ absl::StatusOr<state::Container> TaskService::NewContainer(
 
 TaskService::Reply<task::CreateTaskResponse> TaskService::Create(
     Call call, task::CreateTaskRequest request) {
+  return CreateWith(std::move(call), std::move(request), nullptr);
+}
+
+TaskService::Reply<task::CreateTaskResponse> TaskService::CreateNative(
+    Call call, task::CreateTaskRequest request, state::Native native,
+    uint64_t log_max_bytes) {
+  return CreateWith(
+      std::move(call), std::move(request),
+      [native = std::move(native), log_max_bytes](state::Container* container) {
+        *container->mutable_native() = native;
+        if (log_max_bytes > 0) {
+          container->mutable_log()->set_max_bytes(log_max_bytes);
+        }
+      });
+}
+
+TaskService::Reply<task::CreateTaskResponse> TaskService::CreateWith(
+    Call call, task::CreateTaskRequest request,
+    std::function<void(state::Container*)> prepare) {
   state::Record& record = instance_.record();
   if (request.id() != instance_.config().id) {
     co_return InvalidArgument("this shim serves container " +
@@ -128,6 +152,7 @@ TaskService::Reply<task::CreateTaskResponse> TaskService::Create(
                               NewContainer(call, request));
     HYDRA_CO_RETURN_IF_ERROR(
         SaveOptions(container.bundle(), container.options()));
+    if (prepare != nullptr) prepare(&container);
     instance_.AddContainer(std::move(container));
     absl::Status saved = instance_.Save();
     if (!saved.ok()) {
@@ -138,7 +163,7 @@ TaskService::Reply<task::CreateTaskResponse> TaskService::Create(
   const auto live = instance_.live(record.container().init());
   absl::Status status = co_await MountAndCreate(call, request, live);
   if (!status.ok()) {
-    co_await UndoCreate(live, call.token);
+    co_await UndoCreate(call, live);
     co_return status;
   }
   state::Container* container = record.mutable_container();
@@ -166,7 +191,7 @@ TaskService::Reply<task::CreateTaskResponse> TaskService::Create(
 Async<absl::Status> TaskService::MountAndCreate(
     Call call, task::CreateTaskRequest request,
     std::shared_ptr<Instance::Live> live) {
-  const OperationKey key{call.token, kRunStep};
+  const OperationKey key = call.Key(kRunStep);
   const uint64_t number = instance_.record().container().init().number();
   const auto runtime = instance_.runtime();
   if (request.rootfs_size() > 0 && !instance_.monitor()->Knows(key)) {
@@ -206,8 +231,8 @@ Async<absl::Status> TaskService::MountAndCreate(
   co_return absl::OkStatus();
 }
 
-Async<void> TaskService::UndoCreate(std::shared_ptr<Instance::Live> live,
-                                    uint64_t token) {
+Async<void> TaskService::UndoCreate(Call call,
+                                    std::shared_ptr<Instance::Live> live) {
   const auto runtime = instance_.runtime();
   const state::Container container = instance_.record().container();
   // A runtime that failed has cleaned up after itself. One that was killed, or
@@ -215,7 +240,7 @@ Async<void> TaskService::UndoCreate(std::shared_ptr<Instance::Live> live,
   if (access((runtime->Root() + "/" + instance_.config().id).c_str(), F_OK) ==
       0) {
     absl::Status deleted =
-        co_await runtime->Delete(OperationKey{token, kUndoStep}, true);
+        co_await runtime->Delete(call.Key(kUndoStep), true);
     if (!deleted.ok()) LogWarning("undo create, ignoring: ", Message(deleted));
   }
   if (live->stdio != nullptr) co_await live->stdio->Close();
@@ -250,12 +275,17 @@ Async<absl::StatusOr<ProcessStdio>> TaskService::OpenStdio(
 
 TaskService::Reply<task::StartResponse> TaskService::Start(
     Call call, task::StartRequest request) {
+  co_await Settled();
   {
     const auto process = FindProcess(request.id(), request.exec_id());
     if (!process.ok()) co_return process.status();
   }
   absl::Status status;
-  if (request.exec_id().empty()) {
+  const state::Container& container = instance_.record().container();
+  if (request.exec_id().empty() && container.has_native() &&
+      container.init().phase() == state::PHASE_STOPPED) {
+    status = co_await StartAgain(call, false);
+  } else if (request.exec_id().empty()) {
     status = co_await StartInit(call);
   } else {
     status = co_await StartExec(call, request.exec_id());
@@ -268,7 +298,7 @@ TaskService::Reply<task::StartResponse> TaskService::Start(
 }
 
 Async<absl::Status> TaskService::StartInit(Call call) {
-  const OperationKey key{call.token, kRunStep};
+  const OperationKey key = call.Key(kRunStep);
   const auto live = instance_.live(instance_.record().container().init());
   const auto guard = co_await live->mutex.Lock();
   state::Process* init = instance_.FindProcess("");
@@ -311,10 +341,17 @@ Async<absl::Status> TaskService::StartInit(Call call) {
   instance_.Touch();
   if (status.ok()) {
     init->set_phase(state::PHASE_RUNNING);
+    state::Container* container = instance_.record().mutable_container();
+    container->set_started_at(UnixNow());
     containerd::events::TaskStart event;
     event.set_container_id(instance_.config().id);
     event.set_pid(init->pid());
-    instance_.Emit(kTaskStartTopic, event);
+    // To an engine it is the task that it has seen start.
+    if (container->has_replacement() && !container->has_native()) {
+      instance_.EmitOwn(kTaskStartTopic, event);
+    } else {
+      instance_.Emit(kTaskStartTopic, event);
+    }
   }
   co_return status;
 }
@@ -364,7 +401,7 @@ Async<absl::Status> TaskService::StartExec(Call call, std::string exec_id) {
 
 Async<absl::StatusOr<int>> TaskService::RunExec(
     Call call, std::string exec_id, std::shared_ptr<Instance::Live> live) {
-  const OperationKey key{call.token, kRunStep};
+  const OperationKey key = call.Key(kRunStep);
   const state::Process exec = *instance_.FindProcess(exec_id);
   const auto runtime = instance_.runtime();
   const std::string process_file = ProcessFile(instance_, exec.number());
@@ -393,6 +430,7 @@ Async<absl::StatusOr<int>> TaskService::RunExec(
 
 TaskService::Reply<task::DeleteResponse> TaskService::Delete(
     Call call, task::DeleteRequest request) {
+  co_await Settled();
   {
     const auto process = FindProcess(request.id(), request.exec_id());
     if (!process.ok()) co_return process.status();
@@ -438,7 +476,7 @@ Async<absl::Status> TaskService::EndContainer(
     if (!drained) LogError("output of the container is not read, given up");
   }
   absl::Status deleted =
-      co_await runtime->Delete(OperationKey{call.token, kRunStep}, false);
+      co_await runtime->Delete(call.Key(kRunStep), false);
   if (!deleted.ok()) co_return deleted;
   if (created) {
     const bool exited = co_await SetWithin(loop_, live->exited, kExitLimit);
@@ -494,7 +532,9 @@ Async<void> TaskService::FinishOrphans(
   if (!instance_.record().has_container()) co_return;
   const state::Process& init = instance_.record().container().init();
   std::vector<std::pair<uint64_t, std::string>> starts;
-  if (init.token() != 0 && !is_pending(init.token())) {
+  // One that is being replaced has a head of its own (FinishReplacement).
+  const bool is_replaced = instance_.record().container().has_replacement();
+  if (init.token() != 0 && !is_replaced && !is_pending(init.token())) {
     if (init.phase() == state::PHASE_CREATING) {
       LogWarning("create of the container was given up by its caller, undone");
       const uint64_t token = init.token();
@@ -508,7 +548,9 @@ Async<void> TaskService::FinishOrphans(
       const auto live = instance_.live(init);
       live->stdio = instance_.MakeStdio(init);
       co_await live->stdio->Adopt();
-      co_await UndoCreate(live, token);
+      Call call;
+      call.token = token;
+      co_await UndoCreate(call, live);
       (void)instance_.Save();  // Logged there.
       monitor->ForgetToken(token);
       co_return;

@@ -90,7 +90,8 @@ std::vector<int> ProcessesOf(const Cgroup& cgroup) {
 TaskService::TaskService(Instance* instance, std::function<void()> shut_down)
     : instance_(*instance),
       loop_(instance->loop()),
-      shut_down_(std::move(shut_down)) {}
+      shut_down_(std::move(shut_down)),
+      life_(instance->loop()) {}
 
 absl::StatusOr<state::Container*> TaskService::FindContainer(
     const std::string& id) {
@@ -122,7 +123,10 @@ TaskService::Reply<task::StateResponse> TaskService::State(
   response.set_bundle(container.bundle());
   response.set_pid(process->pid());
   response.set_status(StatusOf(process->phase()));
-  const bool stopped = process->phase() == state::PHASE_STOPPED;
+  const bool replaced = request.exec_id().empty() &&
+                        container.has_replacement();
+  if (replaced) response.set_status(containerd::v1::types::RUNNING);
+  const bool stopped = process->phase() == state::PHASE_STOPPED && !replaced;
   if (!stopped && container.init().phase() == state::PHASE_PAUSED) {
     response.set_status(containerd::v1::types::PAUSED);
   } else if (!stopped && pausing_) {
@@ -149,7 +153,7 @@ TaskService::Reply<task::PidsResponse> TaskService::Pids(
   } else if (container->init().phase() != state::PHASE_STOPPED) {
     const auto runtime = instance_.runtime();
     absl::StatusOr<std::vector<int>> listed =
-        co_await runtime->Processes(OperationKey{call.token, kRunStep});
+        co_await runtime->Processes(call.Key(kRunStep));
     if (!listed.ok()) co_return listed.status();
     pids = *std::move(listed);
     HYDRA_CO_RETURN_IF_ERROR(FindContainer(request.id()).status());
@@ -176,6 +180,7 @@ TaskService::Reply<task::PidsResponse> TaskService::Pids(
 
 TaskService::Reply<TaskService::Empty> TaskService::Pause(
     Call call, task::PauseRequest request) {
+  co_await Settled();
   HYDRA_CO_RETURN_IF_ERROR(FindContainer(request.id()).status());
   const auto live = instance_.live(instance_.record().container().init());
   const auto guard = co_await live->mutex.Lock();
@@ -185,7 +190,7 @@ TaskService::Reply<TaskService::Empty> TaskService::Pause(
   const auto runtime = instance_.runtime();
   pausing_ = true;
   absl::Status status =
-      co_await runtime->Pause(OperationKey{call.token, kRunStep});
+      co_await runtime->Pause(call.Key(kRunStep));
   pausing_ = false;
   if (!status.ok()) co_return status;
   // It may have ended in between.
@@ -200,6 +205,7 @@ TaskService::Reply<TaskService::Empty> TaskService::Pause(
 
 TaskService::Reply<TaskService::Empty> TaskService::Resume(
     Call call, task::ResumeRequest request) {
+  co_await Settled();
   HYDRA_CO_RETURN_IF_ERROR(FindContainer(request.id()).status());
   const auto live = instance_.live(instance_.record().container().init());
   const auto guard = co_await live->mutex.Lock();
@@ -208,7 +214,7 @@ TaskService::Reply<TaskService::Empty> TaskService::Resume(
   HYDRA_CO_RETURN_IF_ERROR(CheckInit(init->phase(), TaskOperation::kResume));
   const auto runtime = instance_.runtime();
   absl::Status status =
-      co_await runtime->Resume(OperationKey{call.token, kRunStep});
+      co_await runtime->Resume(call.Key(kRunStep));
   if (!status.ok()) co_return status;
   if (init->phase() == state::PHASE_PAUSED) {
     init->set_phase(state::PHASE_RUNNING);
@@ -221,6 +227,7 @@ TaskService::Reply<TaskService::Empty> TaskService::Resume(
 
 TaskService::Reply<TaskService::Empty> TaskService::Checkpoint(
     Call call, task::CheckpointTaskRequest request) {
+  co_await Settled();
   HYDRA_CO_RETURN_IF_ERROR(FindContainer(request.id()).status());
   containerd::runc::v1::CheckpointOptions options;
   if (!request.options().type_url().empty() &&
@@ -241,7 +248,7 @@ TaskService::Reply<TaskService::Empty> TaskService::Checkpoint(
   const std::string work = bundle + "/work/criu-work";
   const bool own_work = options.work_path().empty();
   absl::Status status = co_await runtime->Checkpoint(
-      OperationKey{call.token, kRunStep}, request.path(), std::move(options));
+      call.Key(kRunStep), request.path(), std::move(options));
   std::error_code ignored;
   if (!status.ok()) {
     // CRIU's log says why; the work directory is removed.
@@ -261,9 +268,10 @@ TaskService::Reply<TaskService::Empty> TaskService::Checkpoint(
 
 TaskService::Reply<TaskService::Empty> TaskService::Kill(
     Call call, task::KillRequest request) {
+  co_await Settled();
   HYDRA_CO_ASSIGN_OR_RETURN(const state::Process* process,
                             FindProcess(request.id(), request.exec_id()));
-  const OperationKey key{call.token, kRunStep};
+  const OperationKey key = call.Key(kRunStep);
   const auto signal = static_cast<int>(request.signal());
   const absl::Status finished = NotFound("process already finished: not found");
   // If a head before us has sent the signal, that may be why it has exited.
@@ -362,6 +370,7 @@ TaskService::Reply<TaskService::Empty> TaskService::CloseIO(
 
 TaskService::Reply<TaskService::Empty> TaskService::Update(
     Call call, task::UpdateTaskRequest request) {
+  co_await Settled();
   HYDRA_CO_RETURN_IF_ERROR(FindContainer(request.id()).status());
   const auto live = instance_.live(instance_.record().container().init());
   const auto guard = co_await live->mutex.Lock();
@@ -370,7 +379,7 @@ TaskService::Reply<TaskService::Empty> TaskService::Update(
   HYDRA_CO_RETURN_IF_ERROR(CheckInit(init->phase(), TaskOperation::kUpdate));
   const auto runtime = instance_.runtime();
   absl::Status status = co_await runtime->Update(
-      OperationKey{call.token, kRunStep},
+      call.Key(kRunStep),
       std::move(*request.mutable_resources()->mutable_value()));
   if (!status.ok()) co_return status;
   co_return Empty();
@@ -392,6 +401,10 @@ TaskService::Reply<task::WaitResponse> TaskService::Wait(
     co_return MakeError(absl::StatusCode::kCancelled, "context canceled");
   }
   process = instance_.FindNumber(number);
+  // Another may have come into its place, and have ended there.
+  if (process == nullptr && request.exec_id().empty()) {
+    process = instance_.FindProcess("");
+  }
   if (process == nullptr) co_return NotCreated();
   task::WaitResponse response;
   response.set_exit_status(process->exit_status());
@@ -402,6 +415,7 @@ TaskService::Reply<task::WaitResponse> TaskService::Wait(
 TaskService::Reply<task::StatsResponse> TaskService::Stats(
     Call call, task::StatsRequest request) {
   (void)call;
+  co_await Settled();
   HYDRA_CO_RETURN_IF_ERROR(FindContainer(request.id()).status());
   const auto cgroup = instance_.cgroup();
   if (!cgroup.has_value()) {
@@ -440,9 +454,10 @@ TaskService::Reply<TaskService::Empty> TaskService::Shutdown(
     LogError("the engine did not take the last events, they are lost: ",
              instance_.record().outbox_size());
   }
-  if (absl::Status status = RemoveInstance(instance_.config().paths);
-      !status.ok()) {
-    LogWarning("remove state, ignoring: ", Message(status));
+  for (const absl::Status& status :
+       {RemoveInstance(instance_.config().paths),
+        RemoveDataDirectory(instance_.data_directory())}) {
+    if (!status.ok()) LogWarning("remove state, ignoring: ", Message(status));
   }
   shut_down_();
   co_return Empty();

@@ -17,6 +17,7 @@
 #ifndef HYDRA_TASK_TASK_SERVICE_H_
 #define HYDRA_TASK_TASK_SERVICE_H_
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -32,10 +33,14 @@ namespace hydra {
 
 // The caller of one request.
 struct Call {
-  // Names its operations; see link/protocol.h.
+  // Names its operations; see link/protocol.h. One that is made of several
+  // methods' steps gives each a `base` of its own, sixteen apart.
   uint64_t token = 0;
+  uint32_t base = 0;
   // Set when nobody waits for the answer any more.
   Future<bool> cancelled;
+
+  OperationKey Key(uint32_t step) const { return {token, base + step}; }
 };
 
 namespace task = containerd::task::v2;
@@ -59,6 +64,12 @@ class TaskService final {
   Reply<task::StateResponse> State(Call call, task::StateRequest request);
   Reply<task::CreateTaskResponse> Create(Call call,
                                          task::CreateTaskRequest request);
+  // The same for a container that no engine has; `log_max_bytes` wins over what
+  // the bundle says of its log.
+  Reply<task::CreateTaskResponse> CreateNative(Call call,
+                                               task::CreateTaskRequest request,
+                                               state::Native native,
+                                               uint64_t log_max_bytes);
   Reply<task::StartResponse> Start(Call call, task::StartRequest request);
   Reply<task::DeleteResponse> Delete(Call call, task::DeleteRequest request);
   // From the cgroup, with no run of the runtime. A stopped task still has its
@@ -83,6 +94,26 @@ class TaskService final {
   // container of the same id may be created at once.
   Reply<Empty> Shutdown(Call call, task::ShutdownRequest request);
 
+  // ---- what the task API has no words for, in task_restart.cc ----
+  struct End {
+    bool changed = false;  // False: it had ended before.
+    uint32_t exit_status = 0;
+  };
+  // Ends the container: with `signal`, and after `timeout` with SIGKILL. No
+  // policy starts it again. NotFound without a container; DeadlineExceeded if
+  // it does not even end then.
+  Reply<End> Stop(Call call, int signal, std::chrono::milliseconds timeout);
+  // The same, and another init in its place; see Restart in
+  // proto/hydra/v1/instance.proto. The exit status is that of the one before.
+  Reply<End> Restart(Call call, int signal, std::chrono::milliseconds timeout);
+  // Starts a container that has ended. `by_policy`: because it was planned.
+  Async<absl::Status> StartAgain(Call call, bool by_policy);
+  // Goes on with what a head before us has begun for nobody who asks again.
+  Async<absl::Status> FinishReplacement(Call call);
+  // Removes the container and its instance. FailedPrecondition if it runs, and
+  // `force` is not set.
+  Async<absl::Status> Remove(Call call, bool force);
+
   // Says that a call will soon have the runtime move a process into a cgroup;
   // see shim/cgroup/warm_up.h.
   void ExpectRuntime();
@@ -93,9 +124,13 @@ class TaskService final {
                                               const std::string& exec_id);
   absl::StatusOr<state::Container> NewContainer(
       const Call& call, const task::CreateTaskRequest& request);
+  // What `prepare` adds to the container is saved with it.
+  Reply<task::CreateTaskResponse> CreateWith(
+      Call call, task::CreateTaskRequest request,
+      std::function<void(state::Container*)> prepare);
   Async<absl::Status> MountAndCreate(Call call, task::CreateTaskRequest request,
                                      std::shared_ptr<Instance::Live> live);
-  Async<void> UndoCreate(std::shared_ptr<Instance::Live> live, uint64_t token);
+  Async<void> UndoCreate(Call call, std::shared_ptr<Instance::Live> live);
   Async<absl::StatusOr<ProcessStdio>> OpenStdio(
       OperationKey operation, uint64_t process,
       std::shared_ptr<Instance::Live> live);
@@ -107,11 +142,27 @@ class TaskService final {
   Reply<task::DeleteResponse> DeleteExec(Call call, std::string exec_id);
   Async<absl::Status> EndContainer(Call call,
                                    std::shared_ptr<Instance::Live> live);
+  bool InitRuns();
+  Async<absl::Status> EndInit(Call call, int signal,
+                              std::chrono::milliseconds timeout);
+  // Lets the container's init be replaced under the call's token, and does so
+  // once that has gone.
+  void BeginReplacement(const Call& call);
+  // The exit status of the one that was replaced.
+  Async<absl::StatusOr<uint32_t>> Replace(Call call);
+  Async<absl::Status> ReplaceInit(Call call);
+  Async<absl::Status> CreateAgain(Call call);
+  void TellReplacement(const state::Replacement& replacement);
+  absl::Status CheckRestart(const state::Container& container);
+  // Waits until no init is being replaced.
+  Async<void> Settled();
 
   Instance& instance_;
   EventLoop* const loop_;
   const std::function<void()> shut_down_;
   bool pausing_ = false;
+  // Held by what ends the container, and starts it again.
+  AsyncMutex life_;
 };
 
 // The process ids in the cgroup and below it, from cgroup.procs; empty if it is

@@ -1,4 +1,5 @@
-// The topics of containerd's task events (containerd:core/runtime/events.go).
+// The topics of containerd's task events (containerd:core/runtime/events.go),
+// and of our own (proto/hydra/v1/events.proto).
 
 #ifndef HYDRA_TASK_TOPICS_H_
 #define HYDRA_TASK_TOPICS_H_
@@ -14,6 +15,7 @@ inline constexpr char kTaskExecStartedTopic[] = "/tasks/exec-started";
 inline constexpr char kTaskPausedTopic[] = "/tasks/paused";
 inline constexpr char kTaskResumedTopic[] = "/tasks/resumed";
 inline constexpr char kTaskOomTopic[] = "/tasks/oom";
+inline constexpr char kRestartTopic[] = "/hydra/restart";
 
 }  // namespace hydra
 

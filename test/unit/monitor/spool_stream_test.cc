@@ -121,6 +121,46 @@ TEST_CASE_METHOD(SpoolStreamFixture,
   CHECK(end.replayed_bytes == end.spooled_bytes);
 }
 
+TEST_CASE_METHOD(SpoolStreamFixture,
+                 "A stream that comes after another keeps its place",
+                 "[monitor][spool]") {
+  Add(64 * kMiB);
+  const std::string first = NumberedLines(0, 2 * kMiB / 16);
+  Write(first);
+  REQUIRE(WaitForSpooling(true));
+  Pipe pipe = MakePipe();
+  const UniqueFd sink(
+      open(path("out").c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+  link::StreamAdd body = {};
+  body.stream = kStream + 1;
+  body.kind = static_cast<uint32_t>(StreamKind::kOutput);
+  body.spool_max_bytes = 64 * kMiB;
+  body.spool_stall_ms = kStallMs;
+  body.after = kStream;
+  head->Send(Type::kStreamAdd, 0, 0, body, path("spool"),
+             {pipe.read.get(), sink.get()});
+  pipe.read.Reset();
+  const std::string second = NumberedLines(1'000'000, 2 * kMiB / 16);
+  // Nobody waits: it goes to a spool of its own.
+  WriteBytes(pipe.write.get(), second);
+  pipe.write.Reset();
+  source().Reset();
+  SECTION("in one monitor") {}
+  SECTION("over an upgrade") {
+    head->Upgrade(link::kInternalToken | 1, 1, {.monitor = HYDRA_MONITOR_NEXT});
+    head = AcceptHead();
+    head->Hello();
+  }
+  const UniqueFd reader = OpenReader();
+  CHECK(ReadBytes(reader.get(), first.size() + second.size()) ==
+        first + second);
+  CHECK(head->Expect(Type::kStream).Body<StreamState>().stream == kStream);
+  const auto end = head->Expect(Type::kStream).Body<StreamState>();
+  CHECK(end.stream == kStream + 1);
+  CHECK(end.bytes == second.size());
+  CHECK(end.lost_bytes == 0);
+}
+
 TEST_CASE_METHOD(SpoolStreamFixture, "At its bound a spool blocks, if it is to",
                  "[monitor][spool][idle]") {
   constexpr uint64_t kBound = kMiB;

@@ -25,7 +25,8 @@ TestHead::TestHead(std::unique_ptr<EventLoop> its_loop, FakeMonitor* fake,
       instance(loop.get(), monitor.get(), std::move(config)),
       tasks(&instance, [this] { shut_down = true; }),
       loaded(instance.Load()),
-      itself(&instance, {"check"}),
+      keeper(&instance, &tasks),
+      itself(&instance, &tasks, {"check"}),
       dispatcher(&instance, &tasks, &itself, loaded) {
   MonitorClient::Handlers handlers;
   handlers.on_request = [this](MonitorClient::Request request) {

@@ -21,6 +21,7 @@
 #include "shim/rpc/instance_service.h"
 #include "shim/state/paths.h"
 #include "shim/task/instance.h"
+#include "shim/task/keeper.h"
 #include "shim/task/task_service.h"
 #include "test/unit/base/temp_directory.h"
 #include "test/unit/event/run_loop.h"
@@ -38,6 +39,7 @@ struct TestHead {
   Instance instance;
   TaskService tasks;
   const absl::Status loaded;
+  Keeper keeper;
   InstanceService itself;
   Dispatcher dispatcher;
 };

@@ -1,4 +1,4 @@
-#include "shim/runtime/spool_options.h"
+#include "shim/runtime/output_options.h"
 
 #include <catch2/catch.hpp>
 #include <string>
@@ -15,9 +15,9 @@ using link::SpoolPolicy;
 TEST_CASE("spools have defaults", "[runtime][spool]") {
   const auto result = ParseOptionsToml("", "f");
   REQUIRE(result.ok());
-  CHECK(result->spool.policy == SpoolPolicy::kBlock);
-  CHECK(result->spool.max_bytes == 64 << 20);
-  CHECK(result->spool.stall_ms == 20);
+  CHECK(result->output.spool_policy == SpoolPolicy::kBlock);
+  CHECK(result->output.spool_max_bytes == 64 << 20);
+  CHECK(result->output.spool_stall_ms == 20);
 }
 
 TEST_CASE("the spool's table is understood", "[runtime][spool]") {
@@ -26,16 +26,16 @@ TEST_CASE("the spool's table is understood", "[runtime][spool]") {
       "max_bytes = 65536\nstall_ms = 5\nnope = 1\n",
       "f");
   REQUIRE(result.ok());
-  CHECK(result->spool.policy == SpoolPolicy::kDropOldest);
-  CHECK(result->spool.max_bytes == 65536);
-  CHECK(result->spool.stall_ms == 5);
+  CHECK(result->output.spool_policy == SpoolPolicy::kDropOldest);
+  CHECK(result->output.spool_max_bytes == 65536);
+  CHECK(result->output.spool_stall_ms == 5);
   CHECK(result->options.root() == "/r");
   REQUIRE(result->warnings.size() == 1);
   CHECK(result->warnings[0] ==
         "runtime options f: unknown key spool.nope, ignoring");
   result = ParseOptionsToml("[spool]\nmax_bytes = \"2G\"", "f");
   REQUIRE(result.ok());
-  CHECK(result->spool.max_bytes == uint64_t{2} << 30);
+  CHECK(result->output.spool_max_bytes == uint64_t{2} << 30);
 }
 
 TEST_CASE("a wrong value of the spool's table is named", "[runtime][spool]") {
@@ -58,20 +58,20 @@ TEST_CASE("a wrong value of the spool's table is named", "[runtime][spool]") {
 }
 
 TEST_CASE("annotations win over the options", "[runtime][spool]") {
-  SpoolOptions options;
-  options.max_bytes = 1 << 20;
-  options.stall_ms = 7;
+  OutputOptions options;
+  options.spool_max_bytes = 1 << 20;
+  options.spool_stall_ms = 7;
   std::vector<std::string> warnings;
-  REQUIRE(ApplySpoolAnnotations({{"io.hydra.spool.max-bytes", "128k"},
+  REQUIRE(ApplyOutputAnnotations({{"io.hydra.spool.max-bytes", "128k"},
                                  {"io.hydra.spool.policy", "drop-oldest"},
                                  {"io.hydra.spool.polcy", "block"},
                                  {"io.hydra.spoolpolicy", "x"},
                                  {"other", "x"}},
                                 &options, &warnings)
               .ok());
-  CHECK(options.max_bytes == 128 << 10);
-  CHECK(options.policy == SpoolPolicy::kDropOldest);
-  CHECK(options.stall_ms == 7);
+  CHECK(options.spool_max_bytes == 128 << 10);
+  CHECK(options.spool_policy == SpoolPolicy::kDropOldest);
+  CHECK(options.spool_stall_ms == 7);
   CHECK(warnings == std::vector<std::string>{
                         "unknown annotation io.hydra.spool.polcy, ignoring"});
 }
@@ -83,22 +83,24 @@ TEST_CASE("sizes", "[runtime][spool]") {
            {"65536", 65536},
            {"64k", 65536},
            {"3M", 3 << 20},
+           {"3mb", 3 << 20},
+           {"64KiB", 65536},
            {"1024g", uint64_t{1} << 40}}) {
     CAPTURE(text);
-    SpoolOptions options;
+    OutputOptions options;
     std::vector<std::string> warnings;
-    CHECK(ApplySpoolAnnotations({{"io.hydra.spool.max-bytes", text}}, &options,
+    CHECK(ApplyOutputAnnotations({{"io.hydra.spool.max-bytes", text}}, &options,
                                 &warnings)
               .ok());
-    CHECK(options.max_bytes == bytes);
+    CHECK(options.spool_max_bytes == bytes);
   }
   for (const char* text :
-       {"", "k", "1", "63k", "1025g", "-64k", "64 k", "64kb", "0x100000",
+       {"", "k", "1", "63k", "1025g", "-64k", "64 k", "64kbb", "0x100000",
         "1.5m", "99999999999999999999", "18446744073709551615g"}) {
     CAPTURE(text);
-    SpoolOptions options;
+    OutputOptions options;
     std::vector<std::string> warnings;
-    const absl::Status status = ApplySpoolAnnotations(
+    const absl::Status status = ApplyOutputAnnotations(
         {{"io.hydra.spool.max-bytes", text}}, &options, &warnings);
     CHECK(absl::IsInvalidArgument(status));
     CHECK(Message(status) == "annotation io.hydra.spool.max-bytes: \"" +

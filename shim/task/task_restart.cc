@@ -1,0 +1,347 @@
+// How a container is ended on purpose, started again, and removed: what the
+// task API, which has an engine for that, has no words for.
+//
+// A replacement of the init
+//   Its beginning is in the record (Replacement), with the token that its steps
+//   have, before the first of them. From then on State says RUNNING, the exit
+//   of the old init is told to no engine, and whatever needs the runtime waits.
+//     the old init runs      EndInit
+//     it has gone            its streams are left, the runtime deletes it, and
+//                            ReplaceInit puts a new process into the record
+//     STOPPED, another       the runtime creates it
+//     CREATED                the runtime starts it
+//   and the record says that it is done. A head that takes over runs it again
+//   from the top, under the same token; each step is seen in the record or is
+//   an operation that is not done twice.
+
+#include <signal.h>
+
+#include <chrono>
+#include <utility>
+
+#include "hydra/v1/events.pb.h"
+#include "shim/base/log.h"
+#include "shim/base/status.h"
+#include "shim/task/task_service.h"
+#include "shim/task/topics.h"
+
+namespace hydra {
+namespace {
+
+using std::chrono::milliseconds;
+
+// The steps' bases: see Call.
+enum Base : uint32_t {
+  kEndBase = 0x100,
+  kDeleteBase = 0x110,
+  kCreateBase = 0x120,
+  kStartBase = 0x130,
+  kResumeBase = 0x140,
+  kUndoBase = 0x150,
+};
+enum Step : uint32_t { kSignalStep = 1, kKillStep = 2, kRunStep = 1 };
+
+// From SIGKILL to the news of the end: a process in an uninterruptible sleep
+// takes its time.
+constexpr std::chrono::seconds kKillLimit{10};
+constexpr std::chrono::seconds kLeaveLimit{10};
+constexpr std::chrono::seconds kLongestLeave{60};
+
+Call WithBase(Call call, uint32_t base) {
+  call.base = base;
+  return call;
+}
+
+absl::Status NotCreated() {
+  return NotFound("container not created: not found");
+}
+
+}  // namespace
+
+bool TaskService::InitRuns() {
+  const state::Process* init = instance_.FindProcess("");
+  return init != nullptr && (init->phase() == state::PHASE_RUNNING ||
+                             init->phase() == state::PHASE_PAUSED);
+}
+
+Async<void> TaskService::Settled() {
+  if (!instance_.record().container().has_replacement()) co_return;
+  const auto guard = co_await life_.Lock();
+}
+
+Async<absl::Status> TaskService::EndInit(Call call, int signal,
+                                         milliseconds timeout) {
+  MonitorClient* const monitor = instance_.monitor();
+  const state::Process& init = instance_.record().container().init();
+  const uint64_t number = init.number();
+  const auto live = instance_.live(init);
+  const bool was_paused = init.phase() == state::PHASE_PAUSED;
+  const Call end = WithBase(call, kEndBase);
+  // ESRCH: it has ended by itself, and the news is on its way.
+  int error = co_await monitor->SignalProcess(end.Key(kSignalStep), number,
+                                              signal);
+  if (error == EINVAL) {
+    co_return InvalidArgument("signal " + std::to_string(signal) +
+                              ": there is none of that number");
+  }
+  if (was_paused) {
+    // Frozen, it takes no signal.
+    task::ResumeRequest request;
+    request.set_id(instance_.config().id);
+    const auto guard = co_await live->mutex.Lock();
+    const absl::Status resumed = co_await instance_.runtime()->Resume(
+        WithBase(call, kResumeBase).Key(kRunStep));
+    if (!resumed.ok()) LogWarning("resume, ignoring: ", Message(resumed));
+  }
+  bool gone = co_await SetWithin(loop_, live->gone, timeout);
+  if (!gone) {
+    error = co_await monitor->SignalProcess(end.Key(kKillStep), number, SIGKILL);
+    gone = co_await SetWithin(loop_, live->gone, kKillLimit);
+  }
+  if (!gone) {
+    co_return MakeError(absl::StatusCode::kDeadlineExceeded,
+                        "container " + instance_.config().id +
+                            " has not ended, though it was killed");
+  }
+  co_return absl::OkStatus();
+}
+
+TaskService::Reply<TaskService::End> TaskService::Stop(Call call, int signal,
+                                                       milliseconds timeout) {
+  const auto guard = co_await life_.Lock();
+  state::Container* container = instance_.container();
+  if (container == nullptr) co_return NotCreated();
+  End end;
+  if (container->has_native()) {
+    state::Native* native = container->mutable_native();
+    end.changed = native->next_start_at() != 0;
+    native->set_stopped(true);
+    native->set_next_start_at(0);
+    instance_.Touch();
+    (void)instance_.Save();  // Logged there.
+  }
+  // If a head before us has ended it, that was us.
+  if (InitRuns() ||
+      instance_.monitor()->Knows(WithBase(call, kEndBase).Key(kSignalStep))) {
+    end.changed = true;
+    absl::Status ended = co_await EndInit(call, signal, timeout);
+    if (!ended.ok()) co_return ended;
+  }
+  container = instance_.container();
+  if (container != nullptr) end.exit_status = container->init().exit_status();
+  co_return end;
+}
+
+void TaskService::BeginReplacement(const Call& call) {
+  state::Container* container = instance_.record().mutable_container();
+  if (container->replacement().token() == call.token) return;
+  state::Replacement* replacement = container->mutable_replacement();
+  replacement->set_token(call.token);
+  replacement->set_process(container->init().number());
+  if (container->has_native()) {
+    container->mutable_native()->set_next_start_at(0);
+  }
+  instance_.Touch();
+  (void)instance_.Save();  // Logged there; a head's death would tell.
+}
+
+Async<absl::Status> TaskService::CreateAgain(Call call) {
+  const state::Container& container = instance_.record().container();
+  task::CreateTaskRequest request;
+  request.set_id(instance_.config().id);
+  request.set_bundle(container.bundle());
+  const auto live = instance_.live(container.init());
+  absl::Status created =
+      co_await MountAndCreate(WithBase(call, kCreateBase), request, live);
+  state::Process* init = instance_.FindProcess("");
+  if (created.ok()) init->set_phase(state::PHASE_CREATED);
+  instance_.Touch();
+  (void)instance_.Save();  // Logged there.
+  co_return created;
+}
+
+Async<absl::Status> TaskService::ReplaceInit(Call call) {
+  state::Container* container = instance_.record().mutable_container();
+  state::Replacement* replacement = container->mutable_replacement();
+  if (container->init().number() == replacement->process()) {
+    const state::Process& old = container->init();
+    replacement->set_pid(old.pid());
+    replacement->set_exit_status(old.exit_status());
+    replacement->set_exited_at(old.exited_at());
+    const auto live = instance_.live(old);
+    if (live->stdio != nullptr) {
+      co_await live->stdio->Leave(kLeaveLimit, kLongestLeave);
+    }
+    absl::Status deleted = co_await instance_.runtime()->Delete(
+        WithBase(call, kDeleteBase).Key(kRunStep), false);
+    if (!deleted.ok()) co_return deleted;
+    instance_.ReplaceInit();
+    (void)instance_.Save();  // Logged there.
+  }
+  if (container->init().phase() == state::PHASE_STOPPED) {
+    absl::Status created = co_await CreateAgain(call);
+    if (!created.ok()) co_return created;
+  }
+  if (container->init().phase() == state::PHASE_CREATED ||
+      container->init().token() == call.token) {
+    absl::Status started = co_await StartInit(WithBase(call, kStartBase));
+    if (!started.ok()) co_return started;
+  }
+  co_return absl::OkStatus();
+}
+
+Async<absl::StatusOr<uint32_t>> TaskService::Replace(Call call) {
+  absl::Status status = co_await ReplaceInit(call);
+  if (!status.ok()) {
+    LogError("start the container again: ", Message(status));
+    // What the runtime has made of it must not stay.
+    (void)co_await instance_.runtime()->Delete(
+        WithBase(call, kUndoBase).Key(kRunStep), true);
+  }
+  state::Container* container = instance_.record().mutable_container();
+  const state::Replacement replacement = container->replacement();
+  container->clear_replacement();
+  state::Process* init = container->mutable_init();
+  if (status.ok()) {
+    container->set_restarts(container->restarts() + 1);
+    if (!container->has_native()) TellReplacement(replacement);
+  } else if (!instance_.live(*init)->gone.is_set()) {
+    // It has ended after all, as the one before did.
+    init->set_token(0);
+    if (init->exited_at() == 0) {
+      init->set_pid(replacement.pid());
+      init->set_exit_status(replacement.exit_status());
+      init->set_exited_at(replacement.exited_at());
+    }
+    init->set_exit_pending(true);
+  }
+  instance_.Touch();
+  (void)instance_.Save();  // Logged there.
+  instance_.Settle();
+  if (!status.ok()) co_return status;
+  co_return replacement.exit_status();
+}
+
+void TaskService::TellReplacement(const state::Replacement& replacement) {
+  v1::Restarting event;
+  event.set_container_id(instance_.config().id);
+  event.set_exit_status(replacement.exit_status());
+  event.set_restarts(instance_.record().container().restarts());
+  event.set_exited_at(replacement.exited_at());
+  event.set_starts_at(UnixNow());
+  instance_.EmitOwn(kRestartTopic, event);
+}
+
+absl::Status TaskService::CheckRestart(const state::Container& container) {
+  const std::string id = instance_.config().id;
+  if (container.init().phase() == state::PHASE_CREATED ||
+      container.init().phase() == state::PHASE_CREATED_CHECKPOINT) {
+    return FailedPrecondition("container " + id + ": not started yet");
+  }
+  if (!container.has_native() &&
+      container.init().phase() == state::PHASE_STOPPED) {
+    return FailedPrecondition(
+        "container " + id +
+        " has ended, and its engine has been told: start it there");
+  }
+  return absl::OkStatus();
+}
+
+TaskService::Reply<TaskService::End> TaskService::Restart(
+    Call call, int signal, milliseconds timeout) {
+  const auto guard = co_await life_.Lock();
+  state::Container* container = instance_.container();
+  if (container == nullptr) co_return NotCreated();
+  if (container->replacement().token() != call.token) {
+    absl::Status possible = CheckRestart(*container);
+    if (!possible.ok()) co_return possible;
+  }
+  if (container->has_native()) {
+    container->mutable_native()->set_stopped(false);
+  }
+  BeginReplacement(call);
+  if (container->init().number() == container->replacement().process() &&
+      !instance_.live(container->init())->gone.is_set()) {
+    absl::Status ended = co_await EndInit(call, signal, timeout);
+    if (!ended.ok()) {
+      container->clear_replacement();
+      instance_.Touch();
+      co_return ended;
+    }
+  }
+  const absl::StatusOr<uint32_t> replaced = co_await Replace(call);
+  if (!replaced.ok()) co_return replaced.status();
+  End end;
+  end.changed = true;
+  end.exit_status = *replaced;
+  co_return end;
+}
+
+Async<absl::Status> TaskService::StartAgain(Call call, bool by_policy) {
+  const auto guard = co_await life_.Lock();
+  state::Container* container = instance_.container();
+  if (container == nullptr) co_return NotCreated();
+  const bool again = container->replacement().token() == call.token;
+  if (!again) {
+    // Stopped, or started by somebody, while this waited.
+    if (by_policy && container->native().next_start_at() == 0) {
+      co_return absl::OkStatus();
+    }
+    if (container->init().phase() != state::PHASE_STOPPED) {
+      co_return CheckInit(container->init().phase(), TaskOperation::kStart);
+    }
+    if (!by_policy) {
+      container->mutable_native()->set_stopped(false);
+      container->mutable_native()->set_failures(0);
+    }
+    BeginReplacement(call);
+  }
+  const absl::StatusOr<uint32_t> replaced = co_await Replace(call);
+  co_return replaced.status();
+}
+
+Async<absl::Status> TaskService::FinishReplacement(Call call) {
+  const auto guard = co_await life_.Lock();
+  const state::Container& container = instance_.record().container();
+  if (!container.has_replacement()) co_return absl::OkStatus();
+  const auto live = instance_.live(container.init());
+  if (container.init().number() == container.replacement().process() &&
+      !live->gone.is_set()) {
+    absl::Status ended = co_await EndInit(call, SIGKILL, kKillLimit);
+    if (!ended.ok()) co_return ended;
+  }
+  const absl::StatusOr<uint32_t> replaced = co_await Replace(call);
+  co_return replaced.status();
+}
+
+Async<absl::Status> TaskService::Remove(Call call, bool force) {
+  const std::string id = instance_.config().id;
+  if (!instance_.config().engine_address.empty()) {
+    co_return FailedPrecondition(
+        "container " + id + " belongs to the engine at " +
+        instance_.config().engine_address + ", which is to remove it");
+  }
+  if (instance_.container() != nullptr && InitRuns() && !force) {
+    co_return FailedPrecondition("container " + id +
+                                 " is running: stop it before, or force it");
+  }
+  if (instance_.container() != nullptr) {
+    absl::StatusOr<End> ended =
+        co_await Stop(call, SIGKILL, milliseconds(kKillLimit));
+    if (!ended.ok() && !absl::IsNotFound(ended.status())) {
+      co_return ended.status();
+    }
+  }
+  if (instance_.container() != nullptr) {
+    absl::StatusOr<task::DeleteResponse> deleted = co_await DeleteInit(call);
+    if (!deleted.ok() && !absl::IsNotFound(deleted.status())) {
+      co_return deleted.status();
+    }
+    (void)instance_.Save();  // Logged there.
+  }
+  absl::StatusOr<Empty> shut_down =
+      co_await Shutdown(call, task::ShutdownRequest());
+  co_return shut_down.status();
+}
+
+}  // namespace hydra
