@@ -30,45 +30,46 @@ constexpr unsigned kLastSeconds = 20;
 // still does.
 constexpr char kSlice[] = "system-hydra.slice";
 
-// The monitor's head, which is this same program; 0 if there is none now.
-pid_t HeadOf(pid_t monitor) {
+// The monitor's head, by its program; 0 if there is none now.
+pid_t HeadOf(pid_t monitor, const std::string& head_program) {
   const std::string pid = std::to_string(monitor);
   const absl::StatusOr<std::string> children =
       ReadFile("/proc/" + pid + "/task/" + pid + "/children", 4096);
   std::error_code error;
-  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  const auto wanted = std::filesystem::canonical(head_program, error);
   std::istringstream words(children.value_or(""));
   for (pid_t child; words >> child;) {
     const std::string program = "/proc/" + std::to_string(child) + "/exe";
-    if (std::filesystem::read_symlink(program, error) == self) return child;
+    if (std::filesystem::read_symlink(program, error) == wanted) return child;
   }
   return 0;
 }
 
 // A monitor that is ready is about to start its head: a matter of 1 ms.
-pid_t AwaitHead(pid_t monitor) {
+pid_t AwaitHead(pid_t monitor, const std::string& head_program) {
   const auto deadline = std::chrono::steady_clock::now() + kHeadTimeout;
-  pid_t head = HeadOf(monitor);
+  pid_t head = HeadOf(monitor, head_program);
   while (head == 0 && std::chrono::steady_clock::now() < deadline) {
     poll(nullptr, 0, 5);
-    head = HeadOf(monitor);
+    head = HeadOf(monitor, head_program);
   }
   return head;
 }
 
 // The engine's hash and the monitor's pid make it unique; the description is
 // for people.
-Scope ScopeOf(const Flags& flags, const InstancePaths& paths, pid_t monitor) {
+Scope ScopeOf(const InstanceName& name, const InstancePaths& paths,
+              const std::string& head_program, pid_t monitor) {
   const std::string& engine = paths.engine_directory;
   Scope scope;
   scope.name = "hydra-" + engine.substr(engine.rfind('/') + 1) + "-" +
                std::to_string(monitor) + ".scope";
   scope.slice = kSlice;
   scope.description =
-      "Hydra monitor of " + flags.container_namespace + "/" + flags.id;
+      "Hydra monitor of " + name.container_namespace + "/" + name.id;
   // This process as well, so that nobody of us keeps the cgroup that we leave.
   scope.pids = {monitor, getpid()};
-  const pid_t head = AwaitHead(monitor);
+  const pid_t head = AwaitHead(monitor, head_program);
   if (head > 0) scope.pids.push_back(head);
   return scope;
 }
@@ -116,8 +117,10 @@ void EngineCgroup::Leave() {
   }
 }
 
-void EngineCgroup::AskSystemd(const Flags& flags, const InstancePaths& paths,
-                              pid_t monitor, int log_fd) const {
+void EngineCgroup::AskSystemd(const InstanceName& name,
+                              const InstancePaths& paths,
+                              const std::string& head_program, pid_t monitor,
+                              int log_fd) const {
   // Only root may ask it.
   if (!had_to_leave_ || geteuid() != 0 || !SystemdRuns()) return;
   if (fork() != 0) return;
@@ -129,7 +132,7 @@ void EngineCgroup::AskSystemd(const Flags& flags, const InstancePaths& paths,
   setsid();
   alarm(kLastSeconds);
   const absl::Status status =
-      StartScope(ScopeOf(flags, paths, monitor), kSystemdTimeout);
+      StartScope(ScopeOf(name, paths, head_program, monitor), kSystemdTimeout);
   if (!status.ok() && kill(monitor, 0) == 0) {
     LogWarning("no scope for the monitor, ignoring: ", Message(status));
   }

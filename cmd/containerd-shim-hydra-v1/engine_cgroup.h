@@ -27,7 +27,6 @@
 #include <string>
 #include <vector>
 
-#include "cmd/containerd-shim-hydra-v1/flags.h"
 #include "shim/state/paths.h"
 
 namespace hydra {
@@ -53,7 +52,8 @@ class EngineCgroup final {
   // monitor and its head on to a scope, if there were cgroups to leave and
   // systemd runs. That process has the log and no other descriptor of ours,
   // and ends within seconds.
-  void AskSystemd(const Flags& flags, const InstancePaths& paths, pid_t monitor,
+  void AskSystemd(const InstanceName& name, const InstancePaths& paths,
+                  const std::string& head_program, pid_t monitor,
                   int log_fd) const;
 
   // The cgroups that it went to and that the monitor is to remove at its end.

@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <climits>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -63,17 +62,6 @@ int SpawnWith(const posix_spawn_file_actions_t& actions,
 }
 
 }  // namespace
-
-absl::StatusOr<std::string> FindMonitor(std::string* self) {
-  char buffer[PATH_MAX];
-  const ssize_t n = readlink("/proc/self/exe", buffer, sizeof(buffer));
-  if (n < 0) return ErrnoError(errno, "read link", "/proc/self/exe");
-  self->assign(buffer, static_cast<size_t>(n));
-  const std::string beside =
-      self->substr(0, self->rfind('/') + 1) + "hydra-monitor";
-  if (access(beside.c_str(), X_OK) == 0) return beside;
-  return std::string("hydra-monitor");
-}
 
 absl::StatusOr<MonitorProcess> MonitorProcess::Spawn(MonitorCommand command,
                                                      int listener_fd,

@@ -24,11 +24,6 @@ struct MonitorCommand {
   std::vector<std::string> environment;
 };
 
-// hydra-monitor beside this executable, so that several releases may be
-// installed; else its name, for PATH. `self` gets this executable's path.
-// readlink(2)'s errno.
-absl::StatusOr<std::string> FindMonitor(std::string* self);
-
 // A child of ours until this process ends; from then on init's. Ending it is
 // ours too, until Release.
 class MonitorProcess final {

@@ -1,30 +1,23 @@
 #include "cmd/containerd-shim-hydra-v1/start.h"
 
 #include <fcntl.h>
-#include <linux/prctl.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
-#include <chrono>
 #include <climits>
-#include <cstdlib>
+#include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "cmd/containerd-shim-hydra-v1/bootstrap.h"
-#include "cmd/containerd-shim-hydra-v1/engine_cgroup.h"
-#include "cmd/containerd-shim-hydra-v1/environment.h"
+#include "cmd/containerd-shim-hydra-v1/launch.h"
 #include "cmd/containerd-shim-hydra-v1/listener.h"
-#include "cmd/containerd-shim-hydra-v1/monitor_process.h"
-#include "cmd/containerd-shim-hydra-v1/monitor_ref.h"
 #include "cmd/containerd-shim-hydra-v1/stdio.h"
 #include "shim/base/file.h"
 #include "shim/base/log.h"
 #include "shim/base/status.h"
-#include "shim/cgroup/control.h"
 #include "shim/oci/spec.h"
 #include "shim/runtime/bundle.h"
 #include "shim/runtime/options.h"
@@ -33,8 +26,6 @@
 namespace hydra {
 namespace {
 
-constexpr std::chrono::seconds kReadyTimeout{5};
-constexpr std::chrono::seconds kKillTimeout{1};
 constexpr int kMaxOomScoreAdj = 1000;
 
 absl::StatusOr<std::string> CurrentDirectory() {
@@ -73,49 +64,6 @@ void AdjustOomScore() {
   }
 }
 
-// What the monitor, and all that it starts, is to inherit.
-absl::Status PrepareProcess(const containerd::runc::v1::Options& options) {
-  const char* sched_core = getenv("SCHED_CORE");
-  if (sched_core != nullptr && *sched_core != '\0' &&
-      prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, 0,
-            PR_SCHED_CORE_SCOPE_PROCESS_GROUP, 0) != 0) {
-    return ErrnoError(errno, "create core scheduling cookie");
-  }
-  // Here and not with the monitor once it runs: by then it has a head, which
-  // would be left behind.
-  if (!options.shim_cgroup().empty()) {
-    HYDRA_RETURN_IF_ERROR(Annotate(AddProcess(options.shim_cgroup(), getpid()),
-                                   "enter shim cgroup"));
-  }
-  AdjustOomScore();
-  return absl::OkStatus();
-}
-
-absl::StatusOr<MonitorCommand> CommandOf(const Flags& flags,
-                                         const Bootstrap& bootstrap,
-                                         const InstancePaths& paths,
-                                         const std::string& bundle,
-                                         const EngineCgroup& cgroup) {
-  MonitorCommand command;
-  std::string self;
-  HYDRA_ASSIGN_OR_RETURN(command.path, FindMonitor(&self));
-  command.arguments = {
-      "hydra-monitor", "--directory", paths.directory, "--socket", paths.socket,
-      "--head",        self};
-  for (const std::string& directory : cgroup.left_for()) {
-    command.arguments.insert(command.arguments.end(), {"--cgroup", directory});
-  }
-  command.arguments.insert(
-      command.arguments.end(),
-      {"--", "-namespace", flags.container_namespace, "-id", flags.id,
-       "-address", bootstrap.grpc_address});
-  if (bootstrap.debug) command.arguments.push_back("-debug");
-  command.arguments.insert(command.arguments.end(),
-                           {"-bundle", bundle, "serve"});
-  command.environment = ChildEnvironment(bootstrap.ttrpc_address);
-  return command;
-}
-
 absl::Status Answer(const Bootstrap& bootstrap, const InstancePaths& paths) {
   HYDRA_RETURN_IF_ERROR(SaveAddress(".", paths.Address()));
   return WriteOutput(STDOUT_FILENO, EncodeAnswer(bootstrap, paths.Address()));
@@ -137,42 +85,31 @@ absl::Status Start(const Flags& flags) {
   HYDRA_ASSIGN_OR_RETURN(const RuntimeOptions options,
                          DecodeOptions(bootstrap.options));
   for (const std::string& warning : options.warnings) LogWarning(warning);
-  HYDRA_ASSIGN_OR_RETURN(
-      const InstancePaths paths,
-      PathsOf({bootstrap.grpc_address, flags.container_namespace, flags.id}));
+  const InstanceName name = {bootstrap.grpc_address, flags.container_namespace,
+                             flags.id};
+  HYDRA_ASSIGN_OR_RETURN(const InstancePaths paths, PathsOf(name));
   HYDRA_ASSIGN_OR_RETURN(const std::string bundle, CurrentDirectory());
   // A bundle that no container can come of is refused before there is
   // anything to undo.
   HYDRA_RETURN_IF_ERROR(LoadSpec(bundle + "/config.json").status());
 
-  HYDRA_ASSIGN_OR_RETURN(const UniqueFd listener, MakeListener(paths));
+  HYDRA_ASSIGN_OR_RETURN(UniqueFd listener, MakeListener(paths));
   if (!listener.valid()) return Answer(bootstrap, paths);
-  auto remove_instance = absl::MakeCleanup([&] {
-    (void)RemoveInstance(paths);  // The error that led here is the one to tell.
-  });
-  HYDRA_RETURN_IF_ERROR(PrepareProcess(options.options));
-  EngineCgroup cgroup;
-  if (options.options.shim_cgroup().empty()) cgroup.Leave();
-  HYDRA_ASSIGN_OR_RETURN(MonitorCommand command,
-                         CommandOf(flags, bootstrap, paths, bundle, cgroup));
-  HYDRA_ASSIGN_OR_RETURN(
-      MonitorProcess monitor,
-      MonitorProcess::Spawn(std::move(command), listener.get(), log.get()));
-  HYDRA_RETURN_IF_ERROR(MonitorRef::Save(paths.monitor_pid, monitor.pid()));
-  // Before ~MonitorProcess, which knows nothing of a head.
-  auto end_monitor = absl::MakeCleanup([&] {
-    const absl::StatusOr<MonitorRef> ref = MonitorRef::Open(paths.monitor_pid);
-    if (ref.ok()) (void)ref->KillWithChildren(kKillTimeout);  // As above.
-  });
-  HYDRA_RETURN_IF_ERROR(monitor.WaitUntilReady(kReadyTimeout));
+  AdjustOomScore();
+  LaunchRequest request;
+  request.name = name;
+  request.paths = paths;
+  request.bundle = bundle;
+  request.ttrpc_address = bootstrap.ttrpc_address;
+  request.debug = bootstrap.debug;
+  request.shim_cgroup = options.options.shim_cgroup();
+  request.log_fd = log.get();
   auto remove_address = absl::MakeCleanup([] { unlink("address"); });
-  HYDRA_RETURN_IF_ERROR(Answer(bootstrap, paths));
+  HYDRA_ASSIGN_OR_RETURN(const Programs programs, FindPrograms(true));
+  HYDRA_RETURN_IF_ERROR(
+      Launch(request, programs, std::move(listener),
+             [&] { return Answer(bootstrap, paths); }));
   std::move(remove_address).Cancel();
-  cgroup.AskSystemd(flags, paths, monitor.pid(), log.get());
-  monitor.Release();
-  cgroup.Release();
-  std::move(end_monitor).Cancel();
-  std::move(remove_instance).Cancel();
   return absl::OkStatus();
 }
 
