@@ -16,18 +16,12 @@ namespace hydra {
 // Runs in a bundle, and works on the one beside it called `-id`, which as a
 // rule is the same.
 //
-//   1. removes the container from the OCI runtime, by force;
-//   2. ends the instance's monitor and its children, if it is alive: after the
-//      container, so that the exit is still reaped and recorded;
-//   3. unmounts what is on rootfs;
-//   4. removes the instance's directory and socket;
-//   5. prints a DeleteResponse: the recorded exit, or, where nobody saw one,
-//      137 (SIGKILL) now.
+// Does what RemoveRemains() does, and prints a DeleteResponse with the exit
+// that it gives.
 //
-// A step that fails is logged and does not stop the others: containerd leaves
-// the bundle as it is if `delete` fails. An error only for names that are none
-// and an answer that cannot be written. Takes well under containerd's 5 s
-// unless the OCI runtime hangs; it is given 3.
+// What fails is logged, and no error: containerd leaves the bundle as it is if
+// `delete` fails. An error only for names that are none and an answer that
+// cannot be written.
 absl::Status Delete(const Flags& flags);
 
 }  // namespace hydra

@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
   if (flags->verb == "start") return Finish("start: ", hydra::Start(*flags));
   if (flags->verb == "delete") return Finish("delete: ", hydra::Delete(*flags));
   if (flags->verb == "check") return Finish("check: ", hydra::Check(*flags));
-  if (flags->verb == "upgrade") return hydra::UpgradeInstances(*flags);
+  if (flags->verb == "upgrade") return hydra::Upgrade(*flags);
   // Without a verb it is `serve` to containerd's own shims.
   if (flags->verb == "serve" || flags->verb.empty())
     return hydra::Serve(*flags);

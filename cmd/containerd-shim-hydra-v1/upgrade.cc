@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -39,8 +40,12 @@ int Complain(const absl::Status& status, int exit_status) {
 class Campaign final {
  public:
   Campaign(EventLoop* loop, const UpgradeOptions& options,
-           std::vector<FoundInstance> instances)
-      : loop_(loop), options_(options), instances_(std::move(instances)) {}
+           std::vector<FoundInstance> instances,
+           const std::function<void(const UpgradeReport&)>& tell)
+      : loop_(loop),
+        options_(options),
+        instances_(std::move(instances)),
+        tell_(tell) {}
 
   // The count of those that failed.
   int Run() {
@@ -57,13 +62,14 @@ class Campaign final {
   Async<void> Work() {
     while (next_ < instances_.size()) {
       FoundInstance instance = instances_[next_++];
-      UpgradeReport report = co_await Upgrade(std::move(instance));
-      Tell(report);
+      UpgradeReport report = co_await UpgradeOne(std::move(instance));
+      if (!report.status.ok()) ++failed_;
+      tell_(report);
     }
     if (--working_ == 0) loop_->Quit();
   }
 
-  Async<UpgradeReport> Upgrade(FoundInstance instance) {
+  Async<UpgradeReport> UpgradeOne(FoundInstance instance) {
     UpgradeReport report;
     report.instance = std::move(instance);
     report.dry_run = options_.dry_run;
@@ -87,39 +93,31 @@ class Campaign final {
     co_return report;
   }
 
-  void Tell(const UpgradeReport& report) {
-    if (!report.status.ok()) ++failed_;
-    // A reader that has gone is no reason to leave some on another version.
-    (void)WriteOutput(STDOUT_FILENO,
-                      options_.json ? ReportJson(report) : ReportLine(report));
-  }
-
   EventLoop* const loop_;
   const UpgradeOptions& options_;
   const std::vector<FoundInstance> instances_;
+  const std::function<void(const UpgradeReport&)>& tell_;
   size_t next_ = 0;
   int working_ = 0;
   int failed_ = 0;
 };
 
-absl::StatusOr<int> RunCampaign(const UpgradeOptions& options,
-                                std::vector<FoundInstance> instances) {
-  HYDRA_ASSIGN_OR_RETURN(const std::unique_ptr<EventLoop> loop,
-                         EventLoop::Create());
-  return Campaign(loop.get(), options, std::move(instances)).Run();
-}
+}  // namespace
 
-absl::StatusOr<std::vector<FoundInstance>> Choose(
-    const UpgradeOptions& options) {
+absl::StatusOr<int> UpgradeInstances(
+    const UpgradeOptions& options,
+    const std::function<void(const UpgradeReport&)>& tell) {
   HYDRA_ASSIGN_OR_RETURN(const std::string run_directory, RunDirectory());
   HYDRA_ASSIGN_OR_RETURN(const std::vector<FoundInstance> found,
                          FindInstances(run_directory));
-  return SelectInstances(options, found);
+  HYDRA_ASSIGN_OR_RETURN(std::vector<FoundInstance> selected,
+                         SelectInstances(options, found));
+  HYDRA_ASSIGN_OR_RETURN(const std::unique_ptr<EventLoop> loop,
+                         EventLoop::Create());
+  return Campaign(loop.get(), options, std::move(selected), tell).Run();
 }
 
-}  // namespace
-
-int UpgradeInstances(const Flags& flags) {
+int Upgrade(const Flags& flags) {
   signal(SIGPIPE, SIG_IGN);
   absl::StatusOr<UpgradeOptions> options = ParseUpgradeOptions(flags.arguments);
   if (!options.ok()) {
@@ -132,15 +130,17 @@ int UpgradeInstances(const Flags& flags) {
     const absl::Status written = WriteOutput(STDOUT_FILENO, UpgradeUsage());
     return written.ok() ? 0 : Complain(written, kFailed);
   }
-  absl::StatusOr<std::vector<FoundInstance>> instances = Choose(*options);
-  if (!instances.ok()) {
-    return Complain(
-        instances.status(),
-        absl::IsInvalidArgument(instances.status()) ? kUsage : kFailed);
-  }
   const absl::StatusOr<int> failed =
-      RunCampaign(*options, *std::move(instances));
-  if (!failed.ok()) return Complain(failed.status(), kFailed);
+      UpgradeInstances(*options, [&](const UpgradeReport& report) {
+        // A reader that has gone is no reason to leave some on another version.
+        (void)WriteOutput(STDOUT_FILENO, options->json ? ReportJson(report)
+                                                       : ReportLine(report));
+      });
+  if (!failed.ok()) {
+    return Complain(failed.status(), absl::IsInvalidArgument(failed.status())
+                                         ? kUsage
+                                         : kFailed);
+  }
   return *failed == 0 ? 0 : kFailed;
 }
 

@@ -5,7 +5,9 @@
 namespace hydra {
 namespace {
 
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
+char Lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+}
 
 bool TakeSuffix(std::string_view* text, std::string_view suffix) {
   if (text->size() <= suffix.size()) return false;

@@ -43,8 +43,10 @@ milliseconds TimeoutOf(const Request& request) {
 }
 
 template <typename Request>
-int SignalOf(const Request& request) {
-  return request.signal() == 0 ? SIGTERM : static_cast<int>(request.signal());
+int SignalOf(const Request& request, const state::Record& record) {
+  if (request.signal() != 0) return static_cast<int>(request.signal());
+  const uint32_t its_own = record.container().native().stop_signal();
+  return its_own == 0 ? SIGTERM : static_cast<int>(its_own);
 }
 
 absl::Status CheckAbsolute(const char* what, const std::string& path) {
@@ -60,9 +62,12 @@ absl::Status CheckRun(const v1::RunRequest& request) {
   HYDRA_RETURN_IF_ERROR(CheckAbsolute("stdout", request.stdout()));
   HYDRA_RETURN_IF_ERROR(CheckAbsolute("stderr", request.stderr()));
   const v1::ExitNotice& notice = request.notice();
-  if (notice.signal() < 0 || notice.signal() > SIGRTMAX) {
-    return InvalidArgument("signal " + std::to_string(notice.signal()) +
-                           ": there is none of that number");
+  for (const int64_t signal :
+       {int64_t{notice.signal()}, int64_t{request.stop_signal()}}) {
+    if (signal < 0 || signal > SIGRTMAX) {
+      return InvalidArgument("signal " + std::to_string(signal) +
+                             ": there is none of that number");
+    }
   }
   if (notice.pid() < 0 ||
       (notice.pid() > 0 && StartTimeOf(notice.pid()) == 0)) {
@@ -96,6 +101,7 @@ task::CreateTaskRequest CreateRequestOf(const std::string& id,
   }
   create.set_stdout(StreamName(request.stdout()));
   if (!request.terminal()) create.set_stderr(StreamName(request.stderr()));
+  create.set_checkpoint(request.checkpoint());
   create.mutable_options()->set_type_url(kRuncOptions);
   request.options().SerializeToString(
       create.mutable_options()->mutable_value());
@@ -112,6 +118,7 @@ state::Native NativeOf(const Call& call, const v1::RunRequest& request) {
   *native.mutable_command() = request.command();
   *native.mutable_labels() = request.labels();
   native.set_run_token(call.token);
+  native.set_stop_signal(request.stop_signal());
   return native;
 }
 
@@ -140,6 +147,7 @@ InstanceService::Reply<v1::RunResponse> InstanceService::Run(
   container = instance_.container();
   if (!request.create_only() &&
       (container->init().phase() == state::PHASE_CREATED ||
+       container->init().phase() == state::PHASE_CREATED_CHECKPOINT ||
        container->init().token() == call.token)) {
     task::StartRequest start;
     start.set_id(id);
@@ -163,7 +171,7 @@ InstanceService::Reply<v1::RunResponse> InstanceService::Run(
 InstanceService::Reply<v1::StopResponse> InstanceService::Stop(
     Call call, v1::StopRequest request) {
   const absl::StatusOr<TaskService::End> end =
-      co_await tasks_.Stop(call, SignalOf(request), TimeoutOf(request));
+      co_await tasks_.Stop(call, SignalOf(request, instance_.record()), TimeoutOf(request));
   if (!end.ok()) co_return end.status();
   v1::StopResponse response;
   response.set_changed(end->changed);
@@ -174,7 +182,7 @@ InstanceService::Reply<v1::StopResponse> InstanceService::Stop(
 InstanceService::Reply<v1::RestartResponse> InstanceService::Restart(
     Call call, v1::RestartRequest request) {
   const absl::StatusOr<TaskService::End> end =
-      co_await tasks_.Restart(call, SignalOf(request), TimeoutOf(request));
+      co_await tasks_.Restart(call, SignalOf(request, instance_.record()), TimeoutOf(request));
   if (!end.ok()) co_return end.status();
   v1::RestartResponse response;
   response.set_pid(instance_.FindProcess("")->pid());

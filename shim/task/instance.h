@@ -153,9 +153,9 @@ class Instance final {
   // True once the init's process is gone, be its exit told or not.
   bool InitGone();
 
-  // Called when the init has ended, for good or until it is started again, and
-  // the record says so. Set once.
-  void SetOnEnded(std::function<void()> on_ended) {
+  // Called when a process has ended, the init for good or until it is started
+  // again, and the record says so. Set once.
+  void SetOnEnded(std::function<void(const state::Process&)> on_ended) {
     on_ended_ = std::move(on_ended);
   }
 
@@ -209,7 +209,7 @@ class Instance final {
   uint64_t dropped_before_ = 0;
   uint64_t told_events_ = 0;
   Future<bool> more_events_;
-  std::function<void()> on_ended_;
+  std::function<void(const state::Process&)> on_ended_;
   OutputLog log_;
   std::map<uint64_t, std::shared_ptr<Live>> live_;
   std::shared_ptr<Runtime> runtime_;

@@ -70,6 +70,7 @@ void Instance::HandleExecExit(state::Process& exec, const ProcessExit& exit) {
   const uint64_t number = exec.number();
   monitor_->ForgetProcess(number);
   live_[number]->exited.Set(true);
+  if (on_ended_ != nullptr) on_ended_(exec);
   FinishInitExit();
 }
 
@@ -131,7 +132,7 @@ void Instance::FinishInitExit() {
   if (is_told) live->exited.Set(true);
   live->gone.Set(true);
   log_.Wake();
-  if (on_ended_ != nullptr) on_ended_();
+  if (on_ended_ != nullptr) on_ended_(record_.container().init());
 }
 
 void Instance::Settle() {

@@ -14,6 +14,7 @@
 #include "shim/base/log.h"
 #include "shim/base/status.h"
 #include "shim/base/unique_fd.h"
+#include "shim/io/sink.h"
 
 namespace hydra {
 namespace {
@@ -23,8 +24,7 @@ constexpr int kNoticeSignal = 10;
 
 // Sends the signal, if the process is still the one that started then.
 absl::Status SignalProcess(int pid, uint64_t start_time, int signal) {
-  const UniqueFd process(
-      static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  const UniqueFd process(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
   if (!process.valid()) return ErrnoError(errno, "pidfd_open");
   if (StartTimeOf(pid) != start_time) {
     return NotFound("the pid is another process's by now");
@@ -54,19 +54,25 @@ uint64_t StartTimeOf(int pid) {
 
 Keeper::Keeper(Instance* instance, TaskService* tasks)
     : instance_(*instance), tasks_(*tasks) {
-  instance_.SetOnEnded([this] { OnEnded(); });
+  instance_.SetOnEnded(
+      [this](const state::Process& process) { OnEnded(process); });
 }
 
 void Keeper::TakeOver(const std::function<bool(uint64_t token)>& is_pending) {
   if (!instance_.record().has_container()) return;
   const state::Container& container = instance_.record().container();
+  for (const state::Process& exec : container.execs()) {
+    if (exec.phase() == state::PHASE_STOPPED) OnEnded(exec);
+  }
   if (container.has_replacement()) {
     const uint64_t token = container.replacement().token();
     if (!is_pending(token)) Detach(FinishReplacement(token));
     return;
   }
   const state::Process& init = container.init();
-  if (init.phase() == state::PHASE_STOPPED && !init.exit_pending()) OnEnded();
+  if (init.phase() == state::PHASE_STOPPED && !init.exit_pending()) {
+    OnContainerEnded();
+  }
 }
 
 Async<void> Keeper::FinishReplacement(uint64_t token) {
@@ -79,16 +85,24 @@ Async<void> Keeper::FinishReplacement(uint64_t token) {
   instance_.monitor()->ForgetToken(token);
 }
 
-void Keeper::OnEnded() {
+void Keeper::OnEnded(const state::Process& process) {
+  if (process.exec_id().empty()) {
+    OnContainerEnded();
+  } else if (process.stdout().starts_with(kNobodyName)) {
+    Detach(DeleteExec(process.exec_id()));
+  }
+}
+
+void Keeper::OnContainerEnded() {
   const state::Container& container = instance_.record().container();
   if (!container.has_native() || container.has_replacement()) return;
   if (!container.native().noticed()) Notice();
   if (container.native().next_start_at() != 0) {
     const std::chrono::nanoseconds wait(container.native().next_start_at() -
                                         UnixNow());
-    next_start_ = instance_.loop()->After(
-        std::max<EventLoop::Clock::duration>(wait, {}),
-        [this] { Detach(StartAgain()); });
+    next_start_ =
+        instance_.loop()->After(std::max<EventLoop::Clock::duration>(wait, {}),
+                                [this] { Detach(StartAgain()); });
   } else if (container.native().remove() && !removing_) {
     removing_ = true;
     Detach(Remove());
@@ -135,6 +149,19 @@ Async<void> Keeper::Remove() {
   call.token = instance_.monitor()->NewInternalToken();
   const absl::Status removed = co_await tasks_.Remove(call, false);
   if (!removed.ok()) LogError("remove container: ", Message(removed));
+}
+
+Async<void> Keeper::DeleteExec(std::string exec_id) {
+  Call call;
+  call.token = instance_.monitor()->NewInternalToken();
+  task::DeleteRequest request;
+  request.set_id(instance_.config().id);
+  request.set_exec_id(exec_id);
+  const auto deleted = co_await tasks_.Delete(call, request);
+  if (!deleted.ok() && !absl::IsNotFound(deleted.status())) {
+    LogError("delete exec ", exec_id, ": ", Message(deleted.status()));
+  }
+  (void)instance_.Save();  // Logged there.
 }
 
 }  // namespace hydra

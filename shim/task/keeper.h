@@ -1,5 +1,7 @@
 // What an instance does by itself for a container that no engine has: starts it
-// again by its policy, tells of its end, and removes itself.
+// again by its policy, tells of its end, and removes itself. And for an exec
+// that nobody will delete, because its streams are none of an engine's: forgets
+// it when it has ended, and all who wait for it have been told.
 //
 // What is due is in the record, so that a head that takes over goes on with it.
 //
@@ -10,6 +12,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 
 #include "shim/event/async.h"
 #include "shim/event/event_loop.h"
@@ -28,15 +31,15 @@ class Keeper final {
   // token is of a request that will do so itself.
   void TakeOver(const std::function<bool(uint64_t token)>& is_pending);
 
-  // The init has ended, and the record says so. Also to be called when Run has
-  // made a container whose end nobody may have told of.
-  void OnEnded();
-
  private:
+  // The record says that it has ended.
+  void OnEnded(const state::Process& process);
+  void OnContainerEnded();
   void Notice();
   Async<void> StartAgain();
   Async<void> FinishReplacement(uint64_t token);
   Async<void> Remove();
+  Async<void> DeleteExec(std::string exec_id);
 
   Instance& instance_;
   TaskService& tasks_;

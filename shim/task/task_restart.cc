@@ -78,8 +78,8 @@ Async<absl::Status> TaskService::EndInit(Call call, int signal,
   const bool was_paused = init.phase() == state::PHASE_PAUSED;
   const Call end = WithBase(call, kEndBase);
   // ESRCH: it has ended by itself, and the news is on its way.
-  int error = co_await monitor->SignalProcess(end.Key(kSignalStep), number,
-                                              signal);
+  int error =
+      co_await monitor->SignalProcess(end.Key(kSignalStep), number, signal);
   if (error == EINVAL) {
     co_return InvalidArgument("signal " + std::to_string(signal) +
                               ": there is none of that number");
@@ -95,7 +95,8 @@ Async<absl::Status> TaskService::EndInit(Call call, int signal,
   }
   bool gone = co_await SetWithin(loop_, live->gone, timeout);
   if (!gone) {
-    error = co_await monitor->SignalProcess(end.Key(kKillStep), number, SIGKILL);
+    error =
+        co_await monitor->SignalProcess(end.Key(kKillStep), number, SIGKILL);
     gone = co_await SetWithin(loop_, live->gone, kKillLimit);
   }
   if (!gone) {

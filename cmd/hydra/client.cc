@@ -1,0 +1,39 @@
+#include "cmd/hydra/client.h"
+
+#include "cmd/hydra/progress.h"
+
+namespace hydra::command {
+namespace {
+
+std::unique_ptr<EventLoop> MakeLoop() {
+  absl::StatusOr<std::unique_ptr<EventLoop>> loop = EventLoop::Create();
+  // Only for want of descriptors, of which this program has four.
+  if (!loop.ok()) abort();
+  return *std::move(loop);
+}
+
+}  // namespace
+
+Client::Client(FoundInstance instance, std::chrono::milliseconds timeout)
+    : instance_(std::move(instance)),
+      timeout_(timeout),
+      loop_(MakeLoop()),
+      ttrpc_(loop_.get(), instance_.socket, instance_.container_namespace) {}
+
+Async<absl::StatusOr<std::string>> Client::Begin(
+    const char* service, const char* method,
+    const google::protobuf::MessageLite& request, Future<bool> cancelled) {
+  return ttrpc_.Call(service, method, request.SerializeAsString(), {},
+                     std::move(cancelled));
+}
+
+absl::StatusOr<std::string> Client::Call(
+    const char* service, const char* method,
+    const google::protobuf::MessageLite& request) {
+  const Progress progress(
+      loop_.get(), progress_.empty() ? "" : progress_ + " " + instance_.id);
+  return Await(loop_.get(), ttrpc_.Call(service, method,
+                                        request.SerializeAsString(), timeout_));
+}
+
+}  // namespace hydra::command
