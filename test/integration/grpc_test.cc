@@ -198,13 +198,7 @@ class GrpcProcessTest : public IntegrationTest {
     }
     return pids;
   }
-  uint64_t Requests() {
-    const auto inspected = Typed<v1::InspectResponse>(
-        Shim("c")->Call("hydra.v1.Instance", "Inspect", ""));
-    CAPTURE(inspected.message);
-    CHECK(inspected.ok());
-    return inspected.value.counts().requests();
-  }
+  uint64_t Requests() { return Inspect("c").counts().requests(); }
 };
 
 TEST_CASE_METHOD(GrpcProcessTest, "A gRPC call outlives the head",

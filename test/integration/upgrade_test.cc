@@ -57,13 +57,6 @@ class UpgradeTest : public Installation, public IntegrationTest {
     }
     return 0;
   }
-  v1::InspectResponse Inspect(const std::string& id) {
-    const auto reply =
-        Typed<v1::InspectResponse>(Shim(id)->Call(kService, "Inspect", ""));
-    CAPTURE(reply.message);
-    CHECK(reply.ok());
-    return reply.value;
-  }
   static bool IsNext(const std::string& version) {
     return version.find("+next") != std::string::npos;
   }

@@ -232,4 +232,12 @@ std::unique_ptr<TtrpcClient> IntegrationTest::Shim(
   return client;
 }
 
+v1::InspectResponse IntegrationTest::Inspect(const std::string& id) const {
+  const auto reply = Typed<v1::InspectResponse>(
+      Shim(id)->Call("hydra.v1.Instance", "Inspect", ""));
+  CAPTURE(reply.message);
+  CHECK(reply.ok());
+  return reply.value;
+}
+
 }  // namespace hydra::testing

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "hydra/v1/instance.pb.h"
 #include "test/integration/harness/containerd.h"
 #include "test/integration/harness/events.h"
 #include "test/integration/harness/session.h"
@@ -89,6 +90,9 @@ class IntegrationTest {
 
   // A ttrpc connection of the test's own to the shim of `id`.
   std::unique_ptr<TtrpcClient> Shim(const std::string& id) const;
+  // What Hydra tells of the instance of `id`; the answer is its head's, which
+  // it brings back if need be.
+  v1::InspectResponse Inspect(const std::string& id) const;
 
  private:
   std::string runtime_;
