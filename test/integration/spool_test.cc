@@ -1,11 +1,8 @@
 // Output that nobody reads: the container goes on, and whoever comes back gets
 // every byte, in order.
 
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <catch2/catch.hpp>
@@ -17,82 +14,12 @@
 #include "test/integration/harness/files.h"
 #include "test/integration/harness/fixture.h"
 #include "test/integration/harness/leftovers.h"
+#include "test/integration/harness/line_reader.h"
 
 namespace hydra::testing {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-constexpr size_t kLine = 16;
-
-// Reads numbered lines out of a FIFO, for as long as it is open; remembers
-// where it was when it is closed, as an engine would that keeps what it reads.
-class LineReader {
- public:
-  explicit LineReader(std::string path) : path_(std::move(path)) {
-    REQUIRE(mkfifo(path_.c_str(), 0600) == 0);
-  }
-  void Open() { fd_.Reset(open(path_.c_str(), O_RDONLY | O_NONBLOCK)); }
-  void Close() { fd_.Reset(); }
-
-  // Reads until there are `count` lines, a line that has no number, or nothing
-  // for `patience`.
-  void Read(uint64_t count, Milliseconds patience = kPatience) {
-    while (lines_ < count && last_.empty()) {
-      pollfd polled = {fd_.get(), POLLIN, 0};
-      if (poll(&polled, 1, static_cast<int>(patience.count())) <= 0) return;
-      char buffer[65536];
-      const ssize_t n = read(fd_.get(), buffer, sizeof(buffer));
-      if (n <= 0) return;
-      rest_.append(buffer, static_cast<size_t>(n));
-      TakeLines();
-    }
-  }
-
-  uint64_t lines() const { return lines_; }
-  // How many numbers were left out, in how many places; numbers only grow.
-  uint64_t missing() const { return missing_; }
-  uint64_t gaps() const { return gaps_; }
-  bool in_order() const { return in_order_; }
-  uint64_t next() const { return next_; }
-  // The line without number.
-  const std::string& last() const { return last_; }
-
- private:
-  void TakeLines() {
-    size_t done = 0;
-    while (true) {
-      const size_t end = rest_.find('\n', done);
-      if (end == std::string::npos) break;
-      const std::string line = rest_.substr(done, end - done);
-      done = end + 1;
-      if (line.size() != kLine - 1 ||
-          line.find_first_not_of("0123456789") != std::string::npos) {
-        last_ = line;
-        break;
-      }
-      const uint64_t number = std::stoull(line);
-      in_order_ &= number >= next_;
-      if (number > next_) {
-        missing_ += number - next_;
-        ++gaps_;
-      }
-      next_ = number + 1;
-      ++lines_;
-    }
-    rest_.erase(0, done);
-  }
-
-  const std::string path_;
-  UniqueFd fd_;
-  std::string rest_;
-  std::string last_;
-  uint64_t lines_ = 0;
-  uint64_t next_ = 0;
-  uint64_t missing_ = 0;
-  uint64_t gaps_ = 0;
-  bool in_order_ = true;
-};
 
 class SpoolTest : public IntegrationTest {
  public:
@@ -161,7 +88,7 @@ TEST_CASE_METHOD(SpoolTest, "An engine that was away misses no line",
   REQUIRE(end.size() == 3);
   CHECK(std::stoull(end[1]) == reader.lines());
   // More than all pipes on the way can hold.
-  CHECK(reader.lines() * kLine > 2 << 20);
+  CHECK(reader.lines() * LineReader::kLine > 2 << 20);
   const int64_t longest_us = std::stoll(end[2]);
   INFO("lines " << reader.lines() << ", longest write " << longest_us << " us");
   // Promised are 50 ms, which a machine that is busy with something else cannot
@@ -186,9 +113,9 @@ TEST_CASE_METHOD(SpoolTest,
   reader.Open();
   // A Delete meanwhile waits until the reader has everything.
   std::thread deleter([&] { (void)Ctr({"tasks", "rm", "c"}); });
-  reader.Read(kBytes / kLine);
+  reader.Read(kBytes / LineReader::kLine);
   deleter.join();
-  CHECK(reader.lines() == kBytes / kLine);
+  CHECK(reader.lines() == kBytes / LineReader::kLine);
   CHECK(reader.in_order());
   CHECK(reader.missing() == 0);
   CHECK(TaskStatus("c").empty());
@@ -217,15 +144,18 @@ TEST_CASE_METHOD(SpoolTest, "A client that attaches gets what nobody has read",
   Session session(containerd().CtrCommand({"tasks", "attach", "c"}));
   const bool complete =
       session.ReadUntil([&] { return session.out().size() >= kBytes; });
-  INFO(session.out().size() << " bytes, from " << session.out().substr(0, kLine)
-                            << "; " << session.err());
+  INFO(session.out().size()
+       << " bytes, from " << session.out().substr(0, LineReader::kLine) << "; "
+       << session.err());
   REQUIRE(complete);
   session.Write("\n");
   CHECK(session.ReadUntil("=end=\n"));
   // It deletes the task.
   CHECK(session.Wait() == 0);
-  for (uint64_t i = 0; i < kBytes / kLine; ++i) {
-    if (std::stoull(session.out().substr(i * kLine, kLine - 1)) == i) continue;
+  for (uint64_t i = 0; i < kBytes / LineReader::kLine; ++i) {
+    if (std::stoull(session.out().substr(i * LineReader::kLine,
+                                         LineReader::kLine - 1)) == i)
+      continue;
     FAIL_CHECK("line " << i << " is another one");
     break;
   }
@@ -263,10 +193,10 @@ TEST_CASE_METHOD(SpoolTest, "The oldest lines are dropped, if they are to be",
   deleter.join();
   CHECK(reader.in_order());
   CHECK(reader.gaps() == 1);
-  CHECK(reader.next() == kBytes / kLine);
-  CHECK(reader.lines() + reader.missing() == kBytes / kLine);
-  CHECK(reader.lines() * kLine > kBound);
-  CHECK(reader.lines() * kLine < 4 * kBound);
+  CHECK(reader.next() == kBytes / LineReader::kLine);
+  CHECK(reader.lines() + reader.missing() == kBytes / LineReader::kLine);
+  CHECK(reader.lines() * LineReader::kLine > kBound);
+  CHECK(reader.lines() * LineReader::kLine < 4 * kBound);
 }
 
 TEST_CASE_METHOD(SpoolTest, "An annotation that makes no sense is refused",
@@ -304,8 +234,9 @@ TEST_CASE_METHOD(SpoolTest,
   const std::string copy = ReadFile(directory + "/copy").value_or("");
   REQUIRE(copy.size() == kBytes);
   bool same = true;
-  for (uint64_t i = 0; i < kBytes / kLine; ++i) {
-    same &= std::stoull(copy.substr(i * kLine, kLine - 1)) == i;
+  for (uint64_t i = 0; i < kBytes / LineReader::kLine; ++i) {
+    same &= std::stoull(
+                copy.substr(i * LineReader::kLine, LineReader::kLine - 1)) == i;
   }
   CHECK(same);
 }

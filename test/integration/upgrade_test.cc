@@ -1,66 +1,21 @@
 // Monitors and heads are upgraded while their containers run.
 
 #include <signal.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
-#include <iostream>
 #include <map>
-#include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "hydra/v1/instance.pb.h"
 #include "test/integration/harness/files.h"
-#include "test/integration/harness/fixture.h"
 #include "test/integration/harness/grpc_client.h"
-#include "test/integration/harness/installation.h"
-#include "test/integration/harness/leftovers.h"
+#include "test/integration/harness/upgrade_fixture.h"
 
 namespace hydra::testing {
 namespace {
 
 constexpr char kService[] = "hydra.v1.Instance";
-
-using Json = nlohmann::json;
-
-// Base from member: the engine is to find what is installed here.
-class UpgradeTest : public Installation, public IntegrationTest {
- public:
-  // `upgrade ARGUMENTS`, by the program that is installed now.
-  Result Command(const Arguments& arguments) const {
-    return Run(Join({shim(), "upgrade"}, arguments));
-  }
-  // Upgrades all of this test's instances. The reports, by id.
-  std::map<std::string, Json> Upgrade(int expected_status = 0,
-                                      const Arguments& more = {}) {
-    const Result result = Command(
-        Join({"--namespace", containerd().ns(), "--format", "json"}, more));
-    CAPTURE(result.out, result.err);
-    CHECK(result.status == expected_status);
-    std::map<std::string, Json> reports;
-    std::istringstream lines(result.out);
-    for (std::string line; std::getline(lines, line);) {
-      const Json report = Json::parse(line);
-      reports[report["id"]] = report;
-    }
-    return reports;
-  }
-  pid_t Monitor(const std::string& id) {
-    for (const ProcessInfo& process : ProcessesOf(containerd().mark())) {
-      if (process.command.rfind("hydra-monitor", 0) == 0 &&
-          process.command.find(" -id " + id + " ") != std::string::npos) {
-        return process.pid;
-      }
-    }
-    return 0;
-  }
-  static bool IsNext(const std::string& version) {
-    return version.find("+next") != std::string::npos;
-  }
-};
 
 TEST_CASE_METHOD(UpgradeTest, "An instance tells what it is",
                  "[upgrade][hydra]") {
@@ -278,46 +233,6 @@ TEST_CASE_METHOD(UpgradeTest, "The command says what is the matter",
   CHECK(text.status == 0);
   CHECK(text.out.find(ns + "/c  upgraded ") == 0);
   CHECK(text.out.find("(pause ") != std::string::npos);
-}
-
-TEST_CASE_METHOD(UpgradeTest, "Many instances are upgraded at once",
-                 "[upgrade][hydra]") {
-  const char* wanted = getenv("HYDRA_TEST_UPGRADE_COUNT");
-  const int count = wanted == nullptr ? 6 : atoi(wanted);
-  for (int i = 0; i < count; ++i) {
-    StartDetached("c" + std::to_string(i), {"/bin/sleep", "100000"});
-  }
-  for (const bool to_next : {true, false}) {
-    to_next ? InstallNext() : InstallThis();
-    const auto begin = std::chrono::steady_clock::now();
-    const auto reports = Upgrade(0, {"--timeout", "60s"});
-    const std::chrono::duration<double> took =
-        std::chrono::steady_clock::now() - begin;
-    REQUIRE(reports.size() == static_cast<size_t>(count));
-    std::vector<double> pauses;
-    std::vector<double> durations;
-    for (const auto& [id, report] : reports) {
-      CHECK(report["result"] == "upgraded");
-      CHECK(IsNext(report["monitor_to"]) == to_next);
-      pauses.push_back(report.value("pause_ms", 0.0));
-      durations.push_back(report["duration_ms"]);
-    }
-    std::sort(pauses.begin(), pauses.end());
-    std::sort(durations.begin(), durations.end());
-    auto show = [](const char* name, const std::vector<double>& ms) {
-      std::cout << name << " p50 " << ms[ms.size() / 2] << " ms, p99 "
-                << ms[ms.size() * 99 / 100] << " ms, max " << ms.back()
-                << " ms\n";
-    };
-    std::cout << count << " instances upgraded in " << took.count() << " s\n";
-    show("pause", pauses);
-    show("request to answer", durations);
-  }
-  CHECK(containerd().LogTail(1 << 22).find("shim disconnected") ==
-        std::string::npos);
-  for (int i = 0; i < count; ++i) {
-    CHECK(TaskStatus("c" + std::to_string(i)) == "RUNNING");
-  }
 }
 
 }  // namespace
