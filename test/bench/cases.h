@@ -1,5 +1,6 @@
 // The cases of the benchmark. Each compares the two subjects of the setup, in
-// the same run and in turns.
+// the same run; in turns, where that does not need hundreds of containers of
+// both at once.
 //
 // One thread. Errors are of the first measurement that did not work; what was
 // running has then been ended.
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "test/bench/engine_process.h"
 #include "test/bench/samples.h"
 #include "test/bench/setup.h"
 
@@ -26,10 +28,17 @@ struct Sizes {
   int streams = 5;
   // Bytes of one stream.
   long long stream_bytes = 1LL << 30;
-  // Containers at which memory is measured, growing.
+  // Containers at which memory and restarts are measured, growing.
   std::vector<int> containers = {50, 500};
   // Seconds between the last container's start and the measurement.
   int settle_seconds = 3;
+  // Heads that are killed, restarts of the engine at each count of containers.
+  int deaths = 300;
+  int restarts = 5;
+  // Polls of so many containers' stats, and the seconds from one to the next.
+  int polls = 6;
+  int polled_containers = 200;
+  int poll_seconds = 10;
 };
 
 // Says something to the person who waits.
@@ -44,10 +53,26 @@ absl::StatusOr<std::vector<Case>> MeasureCalls(const Setup& setup,
 // A container's output through the shim, and through a bare pipe.
 absl::StatusOr<std::vector<Case>> MeasureOutput(const Setup& setup,
                                                 const Sizes& sizes);
-// Memory of everything that runs for a container and is not the container.
+// From the death of a head to the next answer; no case if there are no heads.
+absl::StatusOr<std::vector<Case>> MeasureDeaths(const Setup& setup,
+                                                const Sizes& sizes,
+                                                EngineProcess* process);
+// Memory of everything that runs for a container and is not the container,
+// with heads and without.
 absl::StatusOr<std::vector<Case>> MeasureMemory(const Setup& setup,
                                                 const Sizes& sizes,
+                                                EngineProcess* process,
                                                 const Notice& notice);
+// From the start of an engine that was killed until all containers answer.
+absl::StatusOr<std::vector<Case>> MeasureRestart(const Setup& setup,
+                                                 const Sizes& sizes,
+                                                 EngineProcess* process,
+                                                 const Notice& notice);
+// Processor time of one Stats of one container that is asked again and again.
+absl::StatusOr<std::vector<Case>> MeasurePolls(const Setup& setup,
+                                               const Sizes& sizes,
+                                               EngineProcess* process,
+                                               const Notice& notice);
 
 }  // namespace hydra::bench
 

@@ -136,8 +136,9 @@ absl::StatusOr<CommandResult> RunCommand(const std::vector<std::string>& argv,
 }
 
 absl::StatusOr<pid_t> SpawnCommand(const std::vector<std::string>& argv,
-                                   int output) {
-  return Spawn(argv, {}, output, -1);
+                                   int output, int error,
+                                   const CommandOptions& options) {
+  return Spawn(argv, options, output, error);
 }
 
 absl::Status WaitCommand(pid_t pid) {

@@ -42,10 +42,11 @@ struct CommandResult {
 absl::StatusOr<CommandResult> RunCommand(const std::vector<std::string>& argv,
                                          const CommandOptions& options = {});
 
-// Starts argv[0] with `output` as its standard output; what it says besides
-// goes to /dev/null. The caller waits for it with WaitCommand.
+// Starts argv[0] with `output` and `error` as its standard output and error; -1
+// is /dev/null. The caller waits for it with WaitCommand.
 absl::StatusOr<pid_t> SpawnCommand(const std::vector<std::string>& argv,
-                                   int output);
+                                   int output, int error = -1,
+                                   const CommandOptions& options = {});
 
 // Waits for `pid`, at most 60 s, then kills it. An exit status other than 0 is
 // Unknown.

@@ -22,6 +22,7 @@
 #include "shim/base/status.h"
 #include "test/bench/cases.h"
 #include "test/bench/command.h"
+#include "test/bench/engine_process.h"
 #include "test/bench/report.h"
 #include "test/bench/setup.h"
 
@@ -48,6 +49,11 @@ Sizes Quick() {
   sizes.stream_bytes = 16 << 20;
   sizes.containers = {2};
   sizes.settle_seconds = 1;
+  sizes.deaths = 3;
+  sizes.restarts = 1;
+  sizes.polls = 1;
+  sizes.polled_containers = 2;
+  sizes.poll_seconds = 2;
   return sizes;
 }
 
@@ -67,6 +73,8 @@ absl::StatusOr<Subject> ParseSubject(const std::string& runtime) {
   subject.executables = {subject.shim};
   if (subject.name.rfind("hydra", 0) == 0) {
     subject.executables.push_back("hydra-monitor");
+    subject.executables.push_back("hydra-grpc");
+    subject.head = subject.shim;
   }
   return subject;
 }
@@ -111,7 +119,8 @@ absl::Status Write(const std::string& path, const std::string& text) {
 
 // A case that does not work is named, and the others are measured all the
 // same.
-absl::Status Measure(const Options& options, Report* report) {
+absl::Status Measure(const Options& options, EngineProcess* process,
+                     Report* report) {
   const Notice notice = [](std::string_view text) {
     std::cerr << "  " << text << std::endl;
   };
@@ -123,7 +132,13 @@ absl::Status Measure(const Options& options, Report* report) {
           {"commands", [&] { return MeasureCommands(setup, sizes); }},
           {"calls", [&] { return MeasureCalls(setup, sizes); }},
           {"output", [&] { return MeasureOutput(setup, sizes); }},
-          {"memory", [&] { return MeasureMemory(setup, sizes, notice); }},
+          {"deaths", [&] { return MeasureDeaths(setup, sizes, process); }},
+          {"memory",
+           [&] { return MeasureMemory(setup, sizes, process, notice); }},
+          {"restart",
+           [&] { return MeasureRestart(setup, sizes, process, notice); }},
+          {"polls",
+           [&] { return MeasurePolls(setup, sizes, process, notice); }},
       };
   absl::Status worst;
   for (const auto& [name, measure] : groups) {
@@ -150,8 +165,10 @@ absl::Status Run(Options* options) {
     HYDRA_ASSIGN_OR_RETURN(options->setup.subjects.emplace_back(),
                            ParseSubject(runtime));
   }
+  EngineProcess process(options->setup);
+  HYDRA_RETURN_IF_ERROR(process.Start({}));
   Report report = NewReport();
-  const absl::Status status = Measure(*options, &report);
+  const absl::Status status = Measure(*options, &process, &report);
   std::cout << Table(report);
   HYDRA_RETURN_IF_ERROR(Write(options->json, Json(report)));
   HYDRA_RETURN_IF_ERROR(Write(options->svg, Svg(report)));
@@ -166,7 +183,8 @@ void Declare(CLI::App* app, Options* options) {
   app->add_option("--against", options->against, "What it is compared with")
       ->capture_default_str();
   app->add_option("--only", options->only,
-                  "commands, calls, output, memory; all without this");
+                  "commands, calls, output, deaths, memory, restart, polls; "
+                  "all without this");
   app->add_option("--json", options->json, "A file for machines");
   app->add_option("--svg", options->svg, "A file with a picture");
   app->add_option("--runs", sizes->runs, "Samples of what runs a container");
@@ -174,11 +192,20 @@ void Declare(CLI::App* app, Options* options) {
   app->add_option("--streams", sizes->streams, "Samples of output");
   app->add_option("--bytes", sizes->stream_bytes, "Bytes of one stream");
   app->add_option("--containers", sizes->containers,
-                  "At how many to measure memory, growing");
+                  "At how many to measure memory and restarts, growing");
   app->add_option("--settle", sizes->settle_seconds,
                   "Seconds from the last start to measuring memory");
-  app->add_option("--address", setup->address, "containerd's socket")
+  app->add_option("--deaths", sizes->deaths, "Heads to kill");
+  app->add_option("--restarts", sizes->restarts,
+                  "Restarts of the engine at each count of containers");
+  app->add_option("--polls", sizes->polls, "Polls of stats");
+  app->add_option("--polled", sizes->polled_containers, "Containers polled");
+  app->add_option("--poll-seconds", sizes->poll_seconds,
+                  "From one poll to the next");
+  app->add_option("--config", setup->config, "containerd's configuration")
       ->required();
+  app->add_option("--log", setup->log, "Where containerd logs")->required();
+  app->add_option("--address", setup->address, "Its socket")->required();
   app->add_option("--state", setup->state, "Its state directory")->required();
   app->add_option("--namespace", setup->containerd_namespace)->required();
   app->add_option("--image", setup->image, "busybox, unpacked")->required();

@@ -9,6 +9,8 @@ namespace hydra::bench {
 namespace {
 
 constexpr int kBarWidth = 30;
+// As many as make a 99th percentile.
+constexpr size_t kManySamples = 100;
 
 double Longest(const Case& result) {
   double longest = 0;
@@ -26,12 +28,17 @@ std::string Rounded(double value) {
   return text;
 }
 
-// "median", or "median (p10 to p90)" where there is a spread.
+// "median", or "median (p10 to p90)" where there is a spread, with the 99th
+// percentile where there can be one.
 std::string Spread(const Samples& samples) {
   std::string text = Rounded(samples.Median());
   if (samples.values().size() > 1) {
     text += " (" + Rounded(samples.Quantile(0.1)) + " to " +
-            Rounded(samples.Quantile(0.9)) + ")";
+            Rounded(samples.Quantile(0.9));
+    if (samples.values().size() >= kManySamples) {
+      text += ", p99 " + Rounded(samples.Quantile(0.99));
+    }
+    text += ")";
   }
   return text;
 }
@@ -86,6 +93,7 @@ std::string Table(const Report& report) {
                Spread(series.samples).c_str());
       out << line;
     }
+    if (!result.note.empty()) out << "  (" << result.note << ")\n";
   }
   return out.str();
 }
@@ -114,6 +122,7 @@ std::string Json(const Report& report) {
                      {"unit", result.unit},
                      {"more_is_better", result.more_is_better},
                      {"ratio", Ratio(result)},
+                     {"note", result.note},
                      {"series", all}});
   }
   const nlohmann::ordered_json document = {
@@ -146,6 +155,11 @@ std::string Svg(const Report& report) {
            << "'/><text x='" << kLeft + static_cast<int>(width) + 6 << "' y='"
            << y << "'>" << Rounded(median) << "</text>\n";
       ++index;
+    }
+    if (!result.note.empty()) {
+      y += kLine;
+      body << "<text x='20' y='" << y << "' fill='#666'>"
+           << Escaped(result.note) << "</text>\n";
     }
   }
   std::ostringstream out;

@@ -21,12 +21,13 @@ struct Report {
 // is 0.
 double Ratio(const Case& result);
 
-// Medians, ratios and bars, in 80 columns where names allow.
+// Medians, ratios, bars and notes, in 80 columns where names allow.
 std::string Table(const Report& report);
 
 // {"format":1, "environment":{...}, "cases":[{"id","title","unit",
-// "more_is_better","ratio","series":[{"name","n","min","p10","median","p90",
-// "p99","max"}]}]}; a field is never renamed without another format number.
+// "more_is_better","ratio","note","series":[{"name","n","min","p10","median",
+// "p90","p99","max"}]}]}; a field is never renamed without another format
+// number.
 std::string Json(const Report& report);
 
 // A bar for every series, each case on a scale of its own.

@@ -68,11 +68,13 @@ inside() {
   local snapshotter
   snapshotter=$(engine_snapshotter)
   engine_import_busybox "$image" "$snapshotter" >/dev/null
-  "$bench" --address "$engine_address" --state "$engine_state" \
+  # From here on it is the benchmark's, which kills it and starts it again.
+  engine_stop
+  "$bench" --config "$engine_dir/config.toml" --log "$engine_log" \
+    --address "$engine_address" --state "$engine_state" \
     --namespace "$engine_namespace" --image "$image" \
     --snapshotter "$snapshotter" --rootfs "$work/rootfs" \
     --work "$work/scratch" "$@" || status=$?
-  engine_stop
   return "$status"
 }
 

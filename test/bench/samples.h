@@ -43,14 +43,17 @@ struct Series {
 };
 
 // One case of the report. The first two series are compared with each other;
-// those after them are the same thing without a shim.
+// those after them are the same thing without a shim, or with one that is used
+// in another way.
 struct Case {
   // For machines: never renamed, never used for anything else.
   std::string id;
   std::string title;
   std::string unit;
   bool more_is_better = false;
-  std::vector<Series> series;
+  std::vector<Series> series = {};
+  // What a reader has to know besides; empty for nothing.
+  std::string note = {};
 };
 
 // Measures every participant `count` times, in turns, each round in the reverse

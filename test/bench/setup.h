@@ -18,14 +18,20 @@ struct Subject {
   std::string shim;
   // File names of all that runs for a container and is not the container.
   std::vector<std::string> executables;
+  // That of these which leaves when there is nothing to do, and of which
+  // another takes the place when it dies; empty if there is no such thing.
+  std::string head;
 };
 
 // Everything is made by run.sh, and belongs to this run alone.
 struct Setup {
   std::vector<Subject> subjects;
-  // containerd's socket and state directory.
+  // containerd's configuration, and what that says: its socket and its state
+  // directory. Where it is to log.
+  std::string config;
   std::string address;
   std::string state;
+  std::string log;
   std::string containerd_namespace;
   std::string image;
   std::string snapshotter;

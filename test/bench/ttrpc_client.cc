@@ -62,9 +62,10 @@ absl::Status TtrpcClient::Receive(char* bytes, size_t size) {
 
 absl::Status TtrpcClient::Call(const std::string& method,
                                const google::protobuf::MessageLite& request,
-                               google::protobuf::MessageLite* response) {
+                               google::protobuf::MessageLite* response,
+                               const std::string& service) {
   ::ttrpc::Request envelope;
-  envelope.set_service("containerd.task.v2.Task");
+  envelope.set_service(service);
   envelope.set_method(method);
   envelope.set_payload(request.SerializeAsString());
   const uint32_t stream = next_stream_;

@@ -1,4 +1,4 @@
-// Calls a shim's task service, one call at a time.
+// Calls a shim's services, one call at a time.
 //
 // As small as can be, so that what is measured is the shim: one write, and
 // reads until the answer has come. The wire format is that of
@@ -25,13 +25,14 @@ class TtrpcClient final {
   // Connects to "unix:///path", as shims give their address.
   static absl::StatusOr<TtrpcClient> Connect(const std::string& address);
 
-  // Calls containerd.task.v2.Task/`method`.
+  // Calls containerd.task.v2.Task/`method`, or that of another service.
   //
   // Errors: the service's own, with its code; DataLoss for an answer that is
   // none; errno's for a connection that ends, or is silent for 30 s.
   absl::Status Call(const std::string& method,
                     const google::protobuf::MessageLite& request,
-                    google::protobuf::MessageLite* response);
+                    google::protobuf::MessageLite* response,
+                    const std::string& service = "containerd.task.v2.Task");
 
  private:
   explicit TtrpcClient(UniqueFd fd) : fd_(std::move(fd)) {}
