@@ -249,6 +249,9 @@ void Server::Close(Connection* connection) {
     it = requests_.erase(it);
   }
   connections_.erase(id);
+  // The engine has gone, and will be back. It asks one instance after the other
+  // then, so heads that rest are better started now, all at the same time.
+  if (connections_.empty()) head_->Wake();
 }
 
 void Server::CloseIfDone(Connection* connection) {

@@ -107,6 +107,7 @@ class Server {
   // kCancel: nobody waits for the request of this stream any more.
   void CancelRequest(Connection* connection, uint32_t stream_id);
   UniqueFd ReleaseGrpc(Connection* connection);
+  // Forgets its requests. After the last one a head that rests is woken.
   void Close(Connection* connection);
   // Closes it if nothing more can come of it.
   void CloseIfDone(Connection* connection);

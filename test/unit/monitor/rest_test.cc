@@ -141,6 +141,24 @@ TEST_CASE_METHOD(RestTest, "A descriptor wakes a resting head",
   CHECK(ComesToRest());
 }
 
+TEST_CASE_METHOD(RestTest, "The end of the last client wakes a resting head",
+                 "[monitor][rest]") {
+  auto head = AcceptCounted();
+  auto engine = std::make_unique<Client>(Connect());
+  auto other = std::make_unique<Client>(Connect());
+  for (Client* client : {engine.get(), other.get()}) {
+    client->Send(1, "ping");
+    head->Respond(Take(*head, Type::kRequest).header.token, "pong");
+    CHECK(client->Receive().payload == "pong");
+  }
+  Rest(*head);
+  other.reset();
+  CHECK_FALSE(HeadComes(kNobodyComes));
+  engine.reset();
+  // And it rests again, should nobody come back.
+  Rest(*AcceptCounted());
+}
+
 TEST_CASE_METHOD(RestTest, "A head is woken before it is gone",
                  "[monitor][rest]") {
   auto head = AcceptCounted();
