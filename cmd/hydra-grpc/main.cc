@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -136,6 +137,8 @@ absl::Status Main() {
 }  // namespace hydra
 
 int main() {
+  // gRPC has a dozen threads, which would get a heap each.
+  mallopt(M_ARENA_MAX, 1);
   signal(SIGPIPE, SIG_IGN);
   hydra::SetLogSink(STDERR_FILENO, hydra::LogLevel::kInfo);
   hydra::SetLogContext("program=hydra-grpc pid=" + std::to_string(getpid()));
