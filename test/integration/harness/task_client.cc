@@ -5,7 +5,8 @@
 namespace hydra::testing {
 
 RawReply TaskClient::Exec(const std::string& id, const std::string& exec_id,
-                          const std::string& command, bool terminal) {
+                          const std::string& command, bool terminal,
+                          const std::string& output) {
   const nlohmann::json process = {
       {"terminal", terminal},
       {"user", {{"uid", 0}, {"gid", 0}}},
@@ -15,6 +16,7 @@ RawReply TaskClient::Exec(const std::string& id, const std::string& exec_id,
   };
   auto request = For<task_api::ExecProcessRequest>(id, exec_id);
   request.set_terminal(terminal);
+  request.set_stdout(output);
   request.mutable_spec()->set_type_url(
       "types.containerd.io/opencontainers/runtime-spec/1/Process");
   request.mutable_spec()->set_value(process.dump());

@@ -100,9 +100,11 @@ class TaskClient final {
     request.set_id(id);
     return Do("Shutdown", request);
   }
-  // `command` is run by /bin/sh -c, without any standard streams.
+  // `command` is run by /bin/sh -c, without any standard streams but `output`,
+  // if that is not empty.
   RawReply Exec(const std::string& id, const std::string& exec_id,
-                const std::string& command, bool terminal = false);
+                const std::string& command, bool terminal = false,
+                const std::string& output = {});
 
   template <typename Request>
   static Request For(const std::string& id, const std::string& exec_id = {}) {
