@@ -30,20 +30,23 @@ namespace {
 constexpr std::chrono::seconds kLook{5};
 // An answer that gRPC has been given is on its way for so long at most.
 constexpr std::chrono::milliseconds kLastAnswers{200};
+// Without an instance a client gets so much time to take its last answer.
+constexpr std::chrono::seconds kLastWord{2};
 
 class Program final {
  public:
   explicit Program(EventLoop* loop)
       : loop_(loop),
         link_(link::kGrpcLinkFd),
-        instance_(loop, UniqueFd(link::kGrpcCallsFd), "", [this] { Drain(); }) {
-  }
+        instance_(loop, UniqueFd(link::kGrpcCallsFd), "",
+                  [this] { OnLost(); }) {}
 
   absl::Status Run();
 
  private:
   void OnLink();
   void Look();
+  void OnLost();
   void Drain();
   void EndWhenAnswered();
 
@@ -53,6 +56,7 @@ class Program final {
   std::unique_ptr<GrpcServer> server_;
   EventLoop::Registration link_readable_;
   EventLoop::Registration look_;
+  EventLoop::Registration end_;
   uint64_t taken_ = 0;
   bool was_idle_ = false;
   bool draining_ = false;
@@ -106,6 +110,11 @@ void Program::Look() {
     was_idle_ = is_idle;
     Look();
   });
+}
+
+void Program::OnLost() {
+  end_ = loop_->After(kLastWord, [this] { loop_->Quit(); });
+  Drain();
 }
 
 void Program::Drain() {

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 
 #include <chrono>
+#include <functional>
+#include <map>
 #include <string>
 #include <thread>
 #include <utility>
@@ -19,30 +21,21 @@
 #include "google/protobuf/descriptor.pb.h"
 #include "proto/descriptors.h"
 #include "shim/base/status.h"
+#include "shim/grpc/byte_buffer.h"
+#include "shim/grpc/grpc_stream.h"
+#include "shim/grpc/instance_streams.h"
 
 namespace hydra {
 namespace {
+
+// Each has up to three requests with the monitor, which takes 4096 of one
+// connection and then reads no more of it, not even that some are cancelled.
+constexpr int kMostStreams = 256;
 
 // 0 if it is closed.
 ino_t InodeOf(int fd) {
   struct stat info;
   return fstat(fd, &info) == 0 ? info.st_ino : 0;
-}
-
-std::string ToString(const grpc::ByteBuffer& buffer) {
-  std::vector<grpc::Slice> slices;
-  // Only fails for a buffer that is invalid, which a received one is not.
-  (void)buffer.Dump(&slices);
-  std::string bytes;
-  for (const auto& slice : slices) {
-    bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
-  }
-  return bytes;
-}
-
-grpc::ByteBuffer ToBuffer(const std::string& bytes) {
-  const grpc::Slice slice(bytes);
-  return grpc::ByteBuffer(&slice, 1);
 }
 
 // Puts the contracts into the pool where reflection looks; once.
@@ -84,36 +77,55 @@ class Reactor final : public grpc::ServerUnaryReactor {
   const std::shared_ptr<State> state_;
 };
 
-// A service whose methods all go to one handler, as bytes: what generated code
-// does for "raw callback" methods, for all methods of a descriptor.
+// A service whose methods are all handled as bytes: what generated code does
+// for "raw callback" methods, for all methods of a descriptor.
 class RawService final : public grpc::Service {
  public:
-  using Handler = std::function<grpc::ServerUnaryReactor*(
+  using UnaryHandler = std::function<grpc::ServerUnaryReactor*(
       const std::string& service, const std::string& method,
       const grpc::ByteBuffer* request, grpc::ByteBuffer* response)>;
+  using StreamHandler = std::function<
+      grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>*()>;
+  using StreamHandlers = std::map<std::string, StreamHandler>;
 
+  // The methods that `streams` names, "a.Service/Method", are handled there,
+  // the others by `unary`.
   RawService(const google::protobuf::ServiceDescriptor& descriptor,
-             const Handler& handler) {
+             const UnaryHandler& unary, const StreamHandlers& streams) {
+    const std::string service = descriptor.full_name();
     for (int i = 0; i < descriptor.method_count(); ++i) {
-      const std::string service = descriptor.full_name();
       const std::string method = descriptor.method(i)->name();
-      names_.push_back(
-          std::make_unique<std::string>("/" + service + "/" + method));
-      AddMethod(new grpc::internal::RpcServiceMethod(
-          names_.back()->c_str(), grpc::internal::RpcMethod::NORMAL_RPC,
-          nullptr));
-      MarkMethodRawCallback(
-          i, new grpc::internal::CallbackUnaryHandler<grpc::ByteBuffer,
-                                                      grpc::ByteBuffer>(
-                 [handler, service, method](grpc::CallbackServerContext*,
-                                            const grpc::ByteBuffer* request,
-                                            grpc::ByteBuffer* response) {
-                   return handler(service, method, request, response);
-                 }));
+      const auto stream = streams.find(service + "/" + method);
+      if (stream != streams.end()) {
+        Add(i, stream->first, grpc::internal::RpcMethod::BIDI_STREAMING,
+            new grpc::internal::CallbackBidiHandler<grpc::ByteBuffer,
+                                                    grpc::ByteBuffer>(
+                [handler = stream->second](grpc::CallbackServerContext*) {
+                  return handler();
+                }));
+        continue;
+      }
+      Add(i, service + "/" + method, grpc::internal::RpcMethod::NORMAL_RPC,
+          new grpc::internal::CallbackUnaryHandler<grpc::ByteBuffer,
+                                                   grpc::ByteBuffer>(
+              [unary, service, method](grpc::CallbackServerContext*,
+                                       const grpc::ByteBuffer* request,
+                                       grpc::ByteBuffer* response) {
+                return unary(service, method, request, response);
+              }));
     }
   }
 
  private:
+  void Add(int index, const std::string& name,
+           grpc::internal::RpcMethod::RpcType type,
+           grpc::internal::MethodHandler* handler) {
+    names_.push_back(std::make_unique<std::string>("/" + name));
+    AddMethod(new grpc::internal::RpcServiceMethod(names_.back()->c_str(), type,
+                                                   nullptr));
+    MarkMethodRawCallback(index, handler);
+  }
+
   // gRPC keeps the pointer.
   std::vector<std::unique_ptr<std::string>> names_;
 };
@@ -145,7 +157,7 @@ class GrpcServer::Impl {
     AddDescriptors();
     grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-    const RawService::Handler handler =
+    const RawService::UnaryHandler unary =
         [this, loop, instance](
             const std::string& service, const std::string& method,
             const grpc::ByteBuffer* request, grpc::ByteBuffer* response) {
@@ -157,6 +169,7 @@ class GrpcServer::Impl {
           });
           return reactor;
         };
+    const RawService::StreamHandlers streams = StreamHandlers({loop, instance});
     grpc::ServerBuilder builder;
     builder.SetMaxReceiveMessageSize(4 << 20);
     for (const char* service :
@@ -165,7 +178,7 @@ class GrpcServer::Impl {
       services_.push_back(std::make_unique<RawService>(
           *google::protobuf::DescriptorPool::generated_pool()
                ->FindServiceByName(service),
-          handler));
+          unary, streams));
       builder.RegisterService(services_.back().get());
     }
     server_ = builder.BuildAndStart();
@@ -179,10 +192,32 @@ class GrpcServer::Impl {
     std::thread([this] { server_->Shutdown(); }).detach();
   }
 
-  int calls() const { return calls_; }
+  int calls() const { return calls_ + streams_; }
 
  private:
+  RawService::StreamHandlers StreamHandlers(InstanceAccess instance) {
+    using Serve =
+        Async<absl::Status> (*)(InstanceAccess, std::shared_ptr<Stream>);
+    const std::pair<const char*, Serve> methods[] = {
+        {"hydra.v1.Instance/Logs", &ServeLogs},
+        {"hydra.v1.Instance/Events", &ServeEvents},
+        {"hydra.v1.Instance/Attach", &ServeAttach},
+    };
+    RawService::StreamHandlers handlers;
+    for (const auto& [name, serve] : methods) {
+      const StreamMethod method =
+          [instance, serve = serve](std::shared_ptr<Stream> stream) {
+            return serve(instance, std::move(stream));
+          };
+      handlers[name] = [this, instance, method] {
+        return ServeStream(instance.loop, method, &streams_, kMostStreams);
+      };
+    }
+    return handlers;
+  }
+
   int calls_ = 0;
+  int streams_ = 0;
   std::vector<std::unique_ptr<grpc::Service>> services_;
   std::unique_ptr<grpc::Server> server_;
 };

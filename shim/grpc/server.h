@@ -1,5 +1,6 @@
-// gRPC on connections that somebody else has accepted. Each call becomes a call
-// of a ttrpc client, whose answer is the call's.
+// gRPC on connections that somebody else has accepted. Each unary call becomes
+// a call of a ttrpc client, whose answer is the call's; a streaming one becomes
+// several (instance_streams.h).
 //
 // Serves containerd.task.v2.Task, containerd.task.v3.Task, hydra.v1.Instance,
 // health (grpc.health.v1) and reflection.
@@ -36,9 +37,10 @@ class GrpcServer final {
   // Whether a connection is open.
   bool connected();
   // Asks the clients to connect elsewhere (GOAWAY). Calls that are under way
-  // are still answered, and so are those of clients who do not listen.
+  // are still answered, streams go on, and so do those of clients who do not
+  // listen.
   void Drain();
-  // Calls that have no answer yet.
+  // Calls that have no answer yet, and streams that have not ended.
   int calls() const;
 
  private:

@@ -111,6 +111,10 @@ InstanceService::Reply<v1::ReadLogResponse> InstanceService::ReadLog(
     if (!batch.ok()) co_return batch.status();
     v1::ReadLogResponse response;
     response.set_ended(has_ended && batch->at_end);
+    const state::Container* container = instance_.container();
+    if (response.ended() && container != nullptr) {
+      response.set_exit_status(container->init().exit_status());
+    }
     const bool has_news = !batch->entries.empty() || batch->missed > 0;
     const uint64_t next = batch->next;
     AddEntries(*std::move(batch), &response);

@@ -73,25 +73,27 @@ void BareShim::WriteSpec() const {
 
 Result BareShim::RunShim(const std::vector<std::string>& arguments,
                          const std::string& input) const {
-  std::vector<std::string> argv = {ShimProgram(runtime_),
-                                   "-namespace",
-                                   engine_->ns(),
-                                   "-address",
-                                   engine_->socket(),
-                                   "-publish-binary",
-                                   "containerd",
-                                   "-id",
-                                   id_};
+  std::vector<std::string> argv = {ShimProgram(runtime_), "-namespace",
+                                   engine_->ns(), "-id", id_};
+  if (has_engine_) {
+    for (const std::string& word :
+         {std::string("-address"), engine_->socket(),
+          std::string("-publish-binary"), std::string("containerd")}) {
+      argv.push_back(word);
+    }
+  }
   argv.insert(argv.end(), arguments.begin(), arguments.end());
   const std::string own = BinaryDirectory() + "/" + argv[0];
   if (access(own.c_str(), X_OK) == 0) argv[0] = own;
   RunOptions options;
   options.input = input;
   options.session.directory = bundle_;
-  options.session.environment = {"TTRPC_ADDRESS=" + engine_->ttrpc_socket(),
-                                 "GRPC_ADDRESS=" + engine_->socket(),
-                                 "NAMESPACE=" + engine_->ns(),
-                                 "MAX_SHIM_VERSION=2"};
+  if (has_engine_) {
+    options.session.environment = {"TTRPC_ADDRESS=" + engine_->ttrpc_socket(),
+                                   "GRPC_ADDRESS=" + engine_->socket(),
+                                   "NAMESPACE=" + engine_->ns(),
+                                   "MAX_SHIM_VERSION=2"};
+  }
   options.session.environment.insert(options.session.environment.end(),
                                      environment_.begin(), environment_.end());
   return Run(argv, options);

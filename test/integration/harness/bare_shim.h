@@ -1,5 +1,5 @@
 // A shim that the test drives instead of containerd: the bundle, the FIFOs and
-// the calls are the test's own. Events go to a real containerd.
+// the calls are the test's own. Events go to a real containerd, or to nobody.
 //
 // Main thread only. What the test creates it must delete: the fixture's check
 // for leftovers covers these shims too.
@@ -30,6 +30,8 @@ class BareShim final {
   // For changes before Start; to be written with WriteSpec.
   nlohmann::json& spec() { return spec_; }
   void WriteSpec() const;
+  // Its instance is to belong to nobody; before Start. Events are not sent.
+  void LeaveEngine() { has_engine_ = false; }
   // "NAME=value", for the shim and the processes that it starts; before Start.
   void AddEnvironment(const std::string& variable) {
     environment_.push_back(variable);
@@ -59,6 +61,7 @@ class BareShim final {
   std::string id_;
   std::string bundle_;
   std::string socket_;
+  bool has_engine_ = true;
   std::vector<std::string> environment_;
   nlohmann::json spec_;
   // Held open as containerd does.

@@ -5,7 +5,13 @@
 #include <vector>
 
 namespace hydra::testing {
-namespace {
+
+std::shared_ptr<grpc::Channel> OwnChannel(const std::string& socket_path) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  return grpc::CreateCustomChannel(
+      "unix:" + socket_path, grpc::InsecureChannelCredentials(), arguments);
+}
 
 std::string Flatten(const grpc::ByteBuffer& buffer) {
   std::vector<grpc::Slice> slices;
@@ -17,15 +23,8 @@ std::string Flatten(const grpc::ByteBuffer& buffer) {
   return bytes;
 }
 
-}  // namespace
-
-GrpcClient::GrpcClient(const std::string& socket_path) {
-  grpc::ChannelArguments arguments;
-  // Each client has a connection of its own, as separate programs have.
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  channel_ = grpc::CreateCustomChannel(
-      "unix:" + socket_path, grpc::InsecureChannelCredentials(), arguments);
-}
+GrpcClient::GrpcClient(const std::string& socket_path)
+    : channel_(OwnChannel(socket_path)) {}
 
 RawReply GrpcClient::Call(const std::string& service, const std::string& method,
                           const std::string& payload, Milliseconds limit) {

@@ -14,6 +14,11 @@
 
 namespace hydra::testing {
 
+// A channel with a connection of its own, as separate programs have.
+std::shared_ptr<grpc::Channel> OwnChannel(const std::string& socket_path);
+
+std::string Flatten(const grpc::ByteBuffer& buffer);
+
 class GrpcClient final : public Transport {
  public:
   explicit GrpcClient(const std::string& socket_path);

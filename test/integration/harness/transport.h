@@ -15,6 +15,7 @@ namespace hydra::testing {
 // The status codes of google.rpc that the tests name, and one of our own.
 enum class Code {
   kOk = 0,
+  kCancelled = 1,
   kUnknown = 2,
   kInvalidArgument = 3,
   kDeadlineExceeded = 4,
@@ -24,6 +25,7 @@ enum class Code {
   kFailedPrecondition = 9,
   kUnimplemented = 12,
   kInternal = 13,
+  kUnavailable = 14,
   // No answer: the connection ended or the limit passed.
   kNoAnswer = 99,
 };
