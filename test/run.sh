@@ -8,6 +8,8 @@
 #   --quick        release build, the tests that take seconds (unit, process)
 #   --release      release build, all its tests
 #   --integration  release build, the tests against containerd, and slow ones
+#   --engines      release build, the tests on every version of every engine;
+#                  fetches the engines from Debian's archive the first time
 #   --asan         AddressSanitizer and UndefinedBehaviorSanitizer, all tests
 #   --tsan         ThreadSanitizer, unit and process tests
 #   --fuzz         every fuzz target for a bounded time, with clang
@@ -27,6 +29,8 @@ readonly reference='^reference$'
 readonly fast='^(unit|process)$'
 readonly model='^model$'
 readonly chaos='^chaos$'
+readonly engines='^engines$'
+readonly engines_reference='^engines-reference$'
 # Of one test, unless it sets a limit of its own.
 readonly test_seconds=300
 
@@ -179,7 +183,8 @@ sanitizer_reports() {
 run_engine_tests() {
   run_tests "$1" release integration -L "$engine" -j3
   run_tests "$1" release reference -L "$reference" -j3 --repeat until-pass:3
-  run_tests "$1" release slow -LE "$fast|$engine|$reference|$model|$chaos"
+  run_tests "$1" release slow \
+    -LE "$fast|$engine|$reference|$model|$chaos|$engines|$engines_reference"
   run_tests "$1" release chaos -L "$chaos"
 }
 
@@ -200,6 +205,13 @@ stage_release() {
 stage_integration() {
   build --integration release || return
   run_engine_tests --integration
+}
+
+stage_engines() {
+  build --engines release || return
+  run_tests --engines release engines -L "$engines" -j3
+  run_tests --engines release engines-reference -L "$engines_reference" -j3 \
+    --repeat until-pass:3
 }
 
 stage_asan() {
@@ -242,14 +254,14 @@ main() {
   local stages=() argument stage start log entry note=''
   for argument in "$@"; do
     case $argument in
-      --all) stages+=(release asan tsan fuzz) ;;
-      --quick | --release | --integration | --asan | --tsan | --fuzz | --bench)
-        stages+=("${argument#--}") ;;
+      --all) stages+=(release engines asan tsan fuzz) ;;
+      --quick | --release | --integration | --engines | --asan | --tsan | \
+        --fuzz | --bench) stages+=("${argument#--}") ;;
       -h | --help) usage && exit 0 ;;
       *) usage >&2 && cannot "" "test/run.sh: unknown argument: $argument" ;;
     esac
   done
-  [ ${#stages[@]} -gt 0 ] || stages=(release asan tsan fuzz)
+  [ ${#stages[@]} -gt 0 ] || stages=(release engines asan tsan fuzz)
   need_root test/run.sh "the tests mount, use cgroups and run containers"
 
   start=$(now_us)

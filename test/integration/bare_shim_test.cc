@@ -38,7 +38,10 @@ TEST_CASE_METHOD(IntegrationTest, "A bare shim runs a task from end to end",
   REQUIRE(started.status == 0);
   CHECK(started.err.empty());
   REQUIRE(!shim.socket().empty());
-  CHECK(ReadFile(shim.bundle() + "/address") == started.out);
+  // containerd 2 keeps the address itself, and its own shim leaves it to that.
+  if (is_hydra() || TestEngine().major() < 2) {
+    CHECK(ReadFile(shim.bundle() + "/address") == started.out);
+  }
 
   FifoReader out(shim.stream("out"));
   FifoReader err(shim.stream("err"));

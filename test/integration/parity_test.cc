@@ -55,7 +55,13 @@ class Recorder {
   void RecordEvents(const std::string& step, const std::string& id,
                     const std::string& topic) {
     (void)test_->events().WaitFor(topic, id, Milliseconds(10'000));
-    transcript_[step] = test_->events().Summary(id);
+    std::string summary = test_->events().Summary(id);
+    // containerd 2's own shim at times ends before its last event is out.
+    const size_t gone = summary.find(" delete=");
+    if (TestEngine().major() >= 2 && gone != std::string::npos) {
+      summary.erase(gone);
+    }
+    transcript_[step] = summary;
   }
   IntegrationTest& test() { return *test_; }
   const Transcript& transcript() const { return transcript_; }
@@ -161,7 +167,11 @@ void ShimErrors(Recorder* recorder) {
   recorder->Record("exec again", task.Exec("c", "e", "true"));
   recorder->Record("kill exec not started", task.Kill("c", 9, "e"));
   recorder->Record("start exec", task.Start("c", "e"));
-  recorder->Record("start exec again", task.Start("c", "e"));
+  // From 1.7 on, containerd's own shim crashes at the end of a container in
+  // which an exec was started twice.
+  if (TestEngine().major() == 1 && TestEngine().minor() < 7) {
+    recorder->Record("start exec again", task.Start("c", "e"));
+  }
   recorder->Record("delete running exec", task.Delete("c", "e"));
   recorder->Record("kill exec", task.Kill("c", 9, "e"));
   recorder->Record("wait exec", task.Wait("c", "e"));

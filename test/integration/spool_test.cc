@@ -19,8 +19,6 @@
 namespace hydra::testing {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 class SpoolTest : public IntegrationTest {
  public:
   std::string fifo() const { return directory_ + "/lines"; }

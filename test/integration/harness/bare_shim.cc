@@ -73,8 +73,8 @@ void BareShim::WriteSpec() const {
 
 Result BareShim::RunShim(const std::vector<std::string>& arguments,
                          const std::string& input) const {
-  std::vector<std::string> argv = {ShimProgram(runtime_), "-namespace",
-                                   engine_->ns(), "-id", id_};
+  std::vector<std::string> argv = {FindShim(runtime_, engine_->engine()),
+                                   "-namespace", engine_->ns(), "-id", id_};
   if (has_engine_) {
     for (const std::string& word :
          {std::string("-address"), engine_->socket(),
@@ -83,8 +83,6 @@ Result BareShim::RunShim(const std::vector<std::string>& arguments,
     }
   }
   argv.insert(argv.end(), arguments.begin(), arguments.end());
-  const std::string own = BinaryDirectory() + "/" + argv[0];
-  if (access(own.c_str(), X_OK) == 0) argv[0] = own;
   RunOptions options;
   options.input = input;
   options.session.directory = bundle_;
@@ -102,9 +100,12 @@ Result BareShim::RunShim(const std::vector<std::string>& arguments,
 Result BareShim::Start(const std::string& input) {
   constexpr std::string_view kScheme = "unix://";
   Result result = RunShim({"start"}, input);
-  if (result.status == 0 && result.out.rfind(kScheme, 0) == 0) {
-    socket_ = result.out.substr(kScheme.size());
-  }
+  if (result.status != 0) return result;
+  // containerd 2's own shim answers with JSON.
+  const auto json = nlohmann::json::parse(result.out, nullptr, false);
+  const std::string address =
+      json.is_object() ? json.value("address", "") : result.out;
+  if (address.rfind(kScheme, 0) == 0) socket_ = address.substr(kScheme.size());
   return result;
 }
 

@@ -7,9 +7,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "test/integration/harness/files.h"
@@ -45,21 +47,39 @@ void SweepAbandoned() {
   }
 }
 
-std::string Configuration(const std::string& directory,
+// Plugins that are not tested here, and want something of the machine.
+constexpr std::array<const char*, 10> kNotWanted = {
+    "io.containerd.grpc.v1.cri",
+    "io.containerd.cri.v1.images",
+    "io.containerd.cri.v1.runtime",
+    "io.containerd.internal.v1.opt",
+    "io.containerd.nri.v1.nri",
+    "io.containerd.snapshotter.v1.aufs",
+    "io.containerd.snapshotter.v1.btrfs",
+    "io.containerd.snapshotter.v1.zfs",
+    "io.containerd.snapshotter.v1.devmapper",
+    "io.containerd.podsandbox.controller.v1.podsandbox"};
+
+std::string Configuration(const Engine& engine, const std::string& directory,
                           const std::string& socket) {
-  std::string text = "version = 2\n";
+  std::string text = engine.major() < 2 ? "version = 2\n" : "version = 3\n";
   text += "root = \"" + directory + "/root\"\n";
   text += "state = \"" + directory + "/state\"\n";
-  text +=
-      "disabled_plugins = [\"io.containerd.grpc.v1.cri\","
-      " \"io.containerd.internal.v1.opt\","
-      " \"io.containerd.snapshotter.v1.aufs\","
-      " \"io.containerd.snapshotter.v1.btrfs\","
-      " \"io.containerd.snapshotter.v1.devmapper\","
-      " \"io.containerd.snapshotter.v1.zfs\"]\n";
+  text += "disabled_plugins = [";
+  for (const char* plugin : kNotWanted) {
+    text += '"' + std::string(plugin) + "\", ";
+  }
+  text += "]\n";
   text += "[grpc]\naddress = \"" + socket + "\"\n";
   text += "[ttrpc]\naddress = \"" + socket + ".ttrpc\"\n";
   return text;
+}
+
+// The address in a bundle's bootstrap.json, which containerd 2 writes.
+std::string BootstrapAddress(const std::string& bundle) {
+  const auto bootstrap = nlohmann::json::parse(
+      ReadFile(bundle + "/bootstrap.json").value_or(""), nullptr, false);
+  return bootstrap.is_object() ? bootstrap.value("address", "") : "";
 }
 
 }  // namespace
@@ -81,23 +101,14 @@ std::string ShimProgram(const std::string& runtime) {
          "-" + runtime.substr(version + 1);
 }
 
-bool RuntimeInstalled(const std::string& runtime) {
+std::string FindShim(const std::string& runtime, const Engine& engine) {
   const std::string program = ShimProgram(runtime);
-  const char* path = getenv("PATH");
-  std::string directories =
-      BinaryDirectory() + ":" + (path == nullptr ? "" : path);
-  for (size_t start = 0; start < directories.size();) {
-    size_t end = directories.find(':', start);
-    if (end == std::string::npos) end = directories.size();
-    const std::string candidate =
-        directories.substr(start, end - start) + "/" + program;
-    if (access(candidate.c_str(), X_OK) == 0) return true;
-    start = end + 1;
-  }
-  return false;
+  const std::string built = BinaryDirectory() + "/" + program;
+  return access(built.c_str(), X_OK) == 0 ? built : engine.Program(program);
 }
 
-Containerd::Containerd(const std::string& ns) {
+Containerd::Containerd(const std::string& ns, const Engine& engine)
+    : engine_(engine) {
   SweepAbandoned();
   std::string pattern = std::string("/tmp/") + kPrefix + "XXXXXX";
   if (mkdtemp(pattern.data()) == nullptr) FAIL("mkdtemp " << pattern);
@@ -105,7 +116,6 @@ Containerd::Containerd(const std::string& ns) {
   mark_ = fs::path(directory_).filename();
   ns_ = ns.empty() ? mark_ : ns;
   WriteFile(directory_ + "/owner", std::to_string(getpid()));
-  WriteFile(directory_ + "/config.toml", Configuration(directory_, socket()));
   fs::create_directory(fifo_directory());
   const std::string log = directory_ + "/containerd.log";
   log_.Reset(
@@ -118,16 +128,21 @@ Containerd::~Containerd() {
   RemoveLeftovers(mark_, directory_);
 }
 
+void Containerd::Start(const Engine& engine) {
+  engine_ = engine;
+  Start();
+}
+
 void Containerd::Start() {
-  const char* path = getenv("PATH");
+  const std::string configuration = directory_ + "/config.toml";
+  WriteFile(configuration, Configuration(engine_, directory_, socket()));
   SessionOptions options;
-  options.environment = {"PATH=" + BinaryDirectory() + ":" +
-                         (path == nullptr ? "/usr/bin:/bin" : path)};
+  options.environment = {"PATH=" + BinaryDirectory() + ":" + engine_.Path()};
   options.directory = directory_;
   options.output_fd = log_.get();
   process_ = std::make_unique<Session>(
-      std::vector<std::string>{"containerd", "--log-level", "debug", "--config",
-                               directory_ + "/config.toml"},
+      std::vector<std::string>{engine_.Program("containerd"), "--log-level",
+                               "debug", "--config", configuration},
       options);
   const bool ready = Eventually([this] {
     return process_->Wait(Milliseconds(1)).has_value() || Connects(socket());
@@ -153,14 +168,15 @@ std::string Containerd::bundle(const std::string& id) const {
 std::string Containerd::shim_socket(const std::string& id) const {
   constexpr std::string_view kScheme = "unix://";
   std::string address = ReadFile(bundle(id) + "/address").value_or("");
+  if (address.empty()) address = BootstrapAddress(bundle(id));
   if (address.rfind(kScheme, 0) == 0) address.erase(0, kScheme.size());
   return address;
 }
 
 std::vector<std::string> Containerd::CtrCommand(
     const std::vector<std::string>& arguments) const {
-  std::vector<std::string> command = {"ctr", "--address", socket(),
-                                      "--namespace", ns_};
+  std::vector<std::string> command = {engine_.Program("ctr"), "--address",
+                                      socket(), "--namespace", ns_};
   command.insert(command.end(), arguments.begin(), arguments.end());
   return command;
 }

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "shim/base/unique_fd.h"
+#include "test/integration/harness/engine.h"
 #include "test/integration/harness/session.h"
 
 namespace hydra::testing {
@@ -28,13 +29,15 @@ inline constexpr char kHydraRuntime[] = "io.containerd.hydra.v1";
 std::string BinaryDirectory();
 // The shim's program of `runtime`, by containerd's rule for names.
 std::string ShimProgram(const std::string& runtime);
-// Whether that program is in BinaryDirectory() or $PATH.
-bool RuntimeInstalled(const std::string& runtime);
+// That program as containerd of `engine` finds it, in BinaryDirectory() or in
+// the engine's path; its bare name if it is not there.
+std::string FindShim(const std::string& runtime, const Engine& engine);
 
 class Containerd final {
  public:
   // Creates the directories and starts. An empty `ns` means mark().
-  explicit Containerd(const std::string& ns = {});
+  explicit Containerd(const std::string& ns = {},
+                      const Engine& engine = TestEngine());
   // Stops, then kills and removes whatever is left.
   ~Containerd();
   Containerd(const Containerd&) = delete;
@@ -44,18 +47,21 @@ class Containerd final {
   const std::string& mark() const { return mark_; }
   const std::string& ns() const { return ns_; }
   const std::string& directory() const { return directory_; }
+  const Engine& engine() const { return engine_; }
   std::string socket() const { return directory_ + "/c.sock"; }
   std::string ttrpc_socket() const { return socket() + ".ttrpc"; }
   std::string fifo_directory() const { return directory_ + "/fifo"; }
   pid_t pid() const { return process_ == nullptr ? -1 : process_->pid(); }
 
   std::string bundle(const std::string& id) const;
-  // The shim's socket, as the bundle's `address` file has it, without
-  // "unix://"; empty if there is none.
+  // The shim's socket, as the bundle's `address` or `bootstrap.json` has it,
+  // without "unix://"; empty if there is none.
   std::string shim_socket(const std::string& id) const;
 
   // Starts and waits until it accepts connections.
   void Start();
+  // The same with the programs of another engine, on the same directories.
+  void Start(const Engine& engine);
   // SIGTERM; SIGKILL after 10 s.
   void Stop();
   // SIGKILL, as a crash.
@@ -72,6 +78,7 @@ class Containerd final {
   std::vector<std::string> Leftovers() const;
 
  private:
+  Engine engine_;
   std::string mark_;
   std::string ns_;
   std::string directory_;

@@ -41,13 +41,15 @@ Arguments Join(Arguments first, const Arguments& second) {
   return first;
 }
 
-IntegrationTest::IntegrationTest(const std::string& runtime)
+IntegrationTest::IntegrationTest(const std::string& runtime,
+                                 const Engine& engine)
     : runtime_(runtime) {
-  if (!RuntimeInstalled(runtime)) {
-    FAIL(ShimProgram(runtime)
-         << " is neither in " << BinaryDirectory() << " nor in $PATH");
+  const std::string shim = FindShim(runtime, engine);
+  if (shim.find('/') == std::string::npos) {
+    FAIL(shim << " is neither in " << BinaryDirectory() << " nor in "
+              << engine.Path());
   }
-  containerd_ = std::make_unique<Containerd>();
+  containerd_ = std::make_unique<Containerd>("", engine);
   const std::string archive = containerd_->directory() + "/image.tar";
   WriteImage(archive);
   MustCtr({"images", "import", archive});

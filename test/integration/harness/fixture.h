@@ -29,7 +29,8 @@ Arguments Join(Arguments first, const Arguments& second);
 
 class IntegrationTest {
  public:
-  explicit IntegrationTest(const std::string& runtime = TestRuntime());
+  explicit IntegrationTest(const std::string& runtime = TestRuntime(),
+                           const Engine& engine = TestEngine());
   // Removes what tasks are left, and checks that nothing else is. After a
   // failure it prints the end of containerd's log instead.
   ~IntegrationTest();

@@ -2,7 +2,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "test/integration/harness/engine.h"
+
 namespace hydra::testing {
+
+std::string TaskService() {
+  return TestEngine().major() < 2 ? kTaskV2 : kTaskV3;
+}
 
 RawReply TaskClient::Exec(const std::string& id, const std::string& exec_id,
                           const std::string& command, bool terminal,
@@ -26,7 +32,7 @@ RawReply TaskClient::Exec(const std::string& id, const std::string& exec_id,
 uint32_t SendWait(TtrpcClient* client, const std::string& id,
                   const std::string& exec_id) {
   return client->Send(
-      kTaskV2, "Wait",
+      TaskService(), "Wait",
       TaskClient::For<task_api::WaitRequest>(id, exec_id).SerializeAsString());
 }
 

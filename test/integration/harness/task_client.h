@@ -20,6 +20,9 @@ namespace task_api = ::containerd::task::v2;
 inline constexpr char kTaskV2[] = "containerd.task.v2.Task";
 inline constexpr char kTaskV3[] = "containerd.task.v3.Task";
 
+// The newest that the test engine's own shim has, which is its only one.
+std::string TaskService();
+
 template <typename Message>
 struct Reply {
   Code code = Code::kNoAnswer;
@@ -43,7 +46,7 @@ Reply<Message> Typed(const RawReply& raw) {
 class TaskClient final {
  public:
   // `transport` stays the caller's.
-  explicit TaskClient(Transport* transport, std::string service = kTaskV2)
+  explicit TaskClient(Transport* transport, std::string service = TaskService())
       : transport_(transport), service_(std::move(service)) {}
 
   template <typename Response, typename Request>
