@@ -115,7 +115,7 @@ TEST_CASE_METHOD(IntegrationTest,
                  "Two engines use the same namespace and ids side by side",
                  "[engine][hydra]") {
   // With the reference shim both would meet in /run/containerd/runc.
-  Containerd second(containerd().ns());
+  Containerd second({.ns = containerd().ns()});
   const std::string archive = second.directory() + "/image.tar";
   WriteImage(archive);
   REQUIRE(Run(second.CtrCommand({"images", "import", archive})).status == 0);

@@ -48,32 +48,18 @@ void SweepAbandoned() {
 }
 
 // Plugins that are not tested here, and want something of the machine.
-constexpr std::array<const char*, 10> kNotWanted = {
-    "io.containerd.grpc.v1.cri",
-    "io.containerd.cri.v1.images",
-    "io.containerd.cri.v1.runtime",
+constexpr std::array<const char*, 6> kNotWanted = {
     "io.containerd.internal.v1.opt",
     "io.containerd.nri.v1.nri",
     "io.containerd.snapshotter.v1.aufs",
     "io.containerd.snapshotter.v1.btrfs",
     "io.containerd.snapshotter.v1.zfs",
-    "io.containerd.snapshotter.v1.devmapper",
+    "io.containerd.snapshotter.v1.devmapper"};
+// Those of CRI, under the names that they have had.
+constexpr std::array<const char*, 4> kCri = {
+    "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images",
+    "io.containerd.cri.v1.runtime",
     "io.containerd.podsandbox.controller.v1.podsandbox"};
-
-std::string Configuration(const Engine& engine, const std::string& directory,
-                          const std::string& socket) {
-  std::string text = engine.major() < 2 ? "version = 2\n" : "version = 3\n";
-  text += "root = \"" + directory + "/root\"\n";
-  text += "state = \"" + directory + "/state\"\n";
-  text += "disabled_plugins = [";
-  for (const char* plugin : kNotWanted) {
-    text += '"' + std::string(plugin) + "\", ";
-  }
-  text += "]\n";
-  text += "[grpc]\naddress = \"" + socket + "\"\n";
-  text += "[ttrpc]\naddress = \"" + socket + ".ttrpc\"\n";
-  return text;
-}
 
 // The address in a bundle's bootstrap.json, which containerd 2 writes.
 std::string BootstrapAddress(const std::string& bundle) {
@@ -107,14 +93,14 @@ std::string FindShim(const std::string& runtime, const Engine& engine) {
   return access(built.c_str(), X_OK) == 0 ? built : engine.Program(program);
 }
 
-Containerd::Containerd(const std::string& ns, const Engine& engine)
-    : engine_(engine) {
+Containerd::Containerd(ContainerdOptions options)
+    : options_(std::move(options)) {
   SweepAbandoned();
   std::string pattern = std::string("/tmp/") + kPrefix + "XXXXXX";
   if (mkdtemp(pattern.data()) == nullptr) FAIL("mkdtemp " << pattern);
   directory_ = pattern;
   mark_ = fs::path(directory_).filename();
-  ns_ = ns.empty() ? mark_ : ns;
+  ns_ = options_.ns.empty() ? mark_ : options_.ns;
   WriteFile(directory_ + "/owner", std::to_string(getpid()));
   fs::create_directory(fifo_directory());
   const std::string log = directory_ + "/containerd.log";
@@ -128,22 +114,46 @@ Containerd::~Containerd() {
   RemoveLeftovers(mark_, directory_);
 }
 
+std::string Containerd::Configuration() const {
+  std::string text = engine().major() < 2 ? "version = 2\n" : "version = 3\n";
+  text += "root = \"" + directory_ + "/root\"\n";
+  text += "state = \"" + directory_ + "/state\"\n";
+  text += "disabled_plugins = [";
+  for (const char* plugin : kNotWanted)
+    text += '"' + std::string(plugin) + "\", ";
+  if (!options_.cri) {
+    for (const char* plugin : kCri) text += '"' + std::string(plugin) + "\", ";
+  }
+  text += "]\n";
+  text += "[grpc]\naddress = \"" + socket() + "\"\n";
+  text += "[ttrpc]\naddress = \"" + ttrpc_socket() + "\"\n";
+  if (options_.cri) text += options_.cri(*this);
+  return text;
+}
+
 void Containerd::Start(const Engine& engine) {
-  engine_ = engine;
+  options_.engine = engine;
   Start();
 }
 
 void Containerd::Start() {
   const std::string configuration = directory_ + "/config.toml";
-  WriteFile(configuration, Configuration(engine_, directory_, socket()));
-  SessionOptions options;
-  options.environment = {"PATH=" + BinaryDirectory() + ":" + engine_.Path()};
-  options.directory = directory_;
-  options.output_fd = log_.get();
-  process_ = std::make_unique<Session>(
-      std::vector<std::string>{engine_.Program("containerd"), "--log-level",
-                               "debug", "--config", configuration},
-      options);
+  WriteFile(configuration, Configuration());
+  SessionOptions session;
+  session.environment = {"PATH=" + BinaryDirectory() + ":" + engine().Path()};
+  if (options_.private_state) {
+    session.environment.push_back("HYDRA_RUN_DIR=" + hydra_directory());
+    session.environment.push_back("HYDRA_STATE_DIR=" + directory_ + "/spool");
+  }
+  session.directory = directory_;
+  session.output_fd = log_.get();
+  std::vector<std::string> command = {engine().Program("containerd"),
+                                      "--log-level", "debug", "--config",
+                                      configuration};
+  if (options_.private_network) {
+    command.insert(command.begin(), {"unshare", "--net", "--"});
+  }
+  process_ = std::make_unique<Session>(command, session);
   const bool ready = Eventually([this] {
     return process_->Wait(Milliseconds(1)).has_value() || Connects(socket());
   });
@@ -175,7 +185,7 @@ std::string Containerd::shim_socket(const std::string& id) const {
 
 std::vector<std::string> Containerd::CtrCommand(
     const std::vector<std::string>& arguments) const {
-  std::vector<std::string> command = {engine_.Program("ctr"), "--address",
+  std::vector<std::string> command = {engine().Program("ctr"), "--address",
                                       socket(), "--namespace", ns_};
   command.insert(command.end(), arguments.begin(), arguments.end());
   return command;
@@ -194,7 +204,14 @@ std::vector<std::string> Containerd::Leftovers() const {
       directory_ + "/state/io.containerd.runtime.v2.task/" + ns_;
   const std::string work =
       directory_ + "/root/io.containerd.runtime.v2.task/" + ns_;
-  return FindLeftovers(mark_, expected, {runtime, work, directory_ + "/fifo"});
+  std::vector<std::string> found =
+      FindLeftovers(mark_, expected, {runtime, work, directory_ + "/fifo"});
+  std::error_code error;
+  for (const auto& entry :
+       fs::recursive_directory_iterator(hydra_directory(), error)) {
+    if (!entry.is_directory()) found.push_back("file " + entry.path().string());
+  }
+  return found;
 }
 
 }  // namespace hydra::testing

@@ -9,6 +9,7 @@
 
 #include <sys/types.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,11 +34,25 @@ std::string ShimProgram(const std::string& runtime);
 // the engine's path; its bare name if it is not there.
 std::string FindShim(const std::string& runtime, const Engine& engine);
 
+class Containerd;
+
+struct ContainerdOptions {
+  // The namespace of its containers; mark() if it is empty.
+  std::string ns = {};
+  Engine engine = TestEngine();
+  // With CRI, which is off otherwise: what to add to the configuration. It is
+  // asked at every start.
+  std::function<std::string(const Containerd&)> cri = nullptr;
+  // Hydra's state lies below directory(). For namespaces that others use too.
+  bool private_state = false;
+  // In a network namespace of its own.
+  bool private_network = false;
+};
+
 class Containerd final {
  public:
-  // Creates the directories and starts. An empty `ns` means mark().
-  explicit Containerd(const std::string& ns = {},
-                      const Engine& engine = TestEngine());
+  // Creates the directories and starts.
+  explicit Containerd(ContainerdOptions options = {});
   // Stops, then kills and removes whatever is left.
   ~Containerd();
   Containerd(const Containerd&) = delete;
@@ -47,10 +62,11 @@ class Containerd final {
   const std::string& mark() const { return mark_; }
   const std::string& ns() const { return ns_; }
   const std::string& directory() const { return directory_; }
-  const Engine& engine() const { return engine_; }
+  const Engine& engine() const { return options_.engine; }
   std::string socket() const { return directory_ + "/c.sock"; }
   std::string ttrpc_socket() const { return socket() + ".ttrpc"; }
   std::string fifo_directory() const { return directory_ + "/fifo"; }
+  std::string hydra_directory() const { return directory_ + "/h"; }
   pid_t pid() const { return process_ == nullptr ? -1 : process_->pid(); }
 
   std::string bundle(const std::string& id) const;
@@ -78,7 +94,9 @@ class Containerd final {
   std::vector<std::string> Leftovers() const;
 
  private:
-  Engine engine_;
+  std::string Configuration() const;
+
+  ContainerdOptions options_;
   std::string mark_;
   std::string ns_;
   std::string directory_;

@@ -19,6 +19,10 @@ constexpr char kLeaked[] =
     "task without any, because it ended meanwhile, is deleted as leaked, and "
     "its exit status with it";
 
+constexpr char kFrozen[] =
+    "without its engine, a container that writes hangs as soon as the pipe is "
+    "full";
+
 constexpr char kNoWayBack[] =
     "containerd 2's own shim has the third task API only, and containerd 1.7 "
     "the second: going back ends the containers that 2 has started";
@@ -28,6 +32,10 @@ constexpr Difference kDifferences[] = {
     {"What ended between two engines is told by the next", 1, 6, kLeaked},
     {"A container outlives engine after engine, newer and older", 1, 6,
      kNoWayBack},
+    {"A container that ends while containerd is down has its status", 1, 7,
+     kLeaked},
+    {"Nothing that is logged while containerd is down is lost, or waits", 1, 6,
+     kFrozen},
 };
 
 }  // namespace

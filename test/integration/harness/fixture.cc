@@ -49,7 +49,8 @@ IntegrationTest::IntegrationTest(const std::string& runtime,
     FAIL(shim << " is neither in " << BinaryDirectory() << " nor in "
               << engine.Path());
   }
-  containerd_ = std::make_unique<Containerd>("", engine);
+  containerd_ =
+      std::make_unique<Containerd>(ContainerdOptions{.engine = engine});
   const std::string archive = containerd_->directory() + "/image.tar";
   WriteImage(archive);
   MustCtr({"images", "import", archive});

@@ -3,6 +3,8 @@
 #include <array>
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <utility>
 #include <vector>
 
 #include "test/integration/harness/files.h"
@@ -47,23 +49,37 @@ void WriteRootfs(const std::string& directory) {
   if (error) FAIL("copy " << HYDRA_TEST_PAYLOAD_DIR << ": " << error.message());
 }
 
-void WriteImage(const std::string& path) {
+void WriteImage(const std::string& path, bool with_pause) {
+  using nlohmann::json;
   const std::string work = path + ".d";
   WriteRootfs(work + "/layer");
   Tool({"tar", "--numeric-owner", "--owner=0", "--group=0", "-C",
         work + "/layer", "-cf", work + "/layer.tar", "."});
   const std::string digest =
       Tool({"sha256sum", work + "/layer.tar"}).substr(0, 64);
-  WriteFile(
-      work + "/config.json",
-      R"({"architecture":"amd64","os":"linux","config":{"Env":["PATH=/bin"],)"
-      R"("Cmd":["/bin/sh"]},"rootfs":{"type":"layers","diff_ids":["sha256:)" +
-          digest + R"("]}})");
-  WriteFile(work + "/manifest.json",
-            R"([{"Config":"config.json","RepoTags":["hydra/test:1"],)"
-            R"("Layers":["layer.tar"]}])");
-  Tool({"tar", "-C", work, "-cf", path, "manifest.json", "config.json",
-        "layer.tar"});
+  std::vector<std::pair<std::string, json>> images = {
+      {"hydra/test:1", {"/bin/sh"}}};
+  if (with_pause) {
+    images.push_back({"hydra/pause:1", {"/bin/sleep", "1000000"}});
+  }
+  std::vector<std::string> archive = {
+      "tar", "-C", work, "-cf", path, "manifest.json", "layer.tar"};
+  json manifest = json::array();
+  for (const auto& [name, command] : images) {
+    const std::string file =
+        "config" + std::to_string(manifest.size()) + ".json";
+    const json config = {
+        {"architecture", "amd64"},
+        {"os", "linux"},
+        {"config", {{"Env", {"PATH=/bin"}}, {"Cmd", command}}},
+        {"rootfs", {{"type", "layers"}, {"diff_ids", {"sha256:" + digest}}}}};
+    WriteFile(work + "/" + file, config.dump());
+    manifest.push_back(
+        {{"Config", file}, {"RepoTags", {name}}, {"Layers", {"layer.tar"}}});
+    archive.push_back(file);
+  }
+  WriteFile(work + "/manifest.json", manifest.dump());
+  Tool(archive);
   std::error_code error;
   fs::remove_all(work, error);
 }
