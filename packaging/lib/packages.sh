@@ -12,9 +12,11 @@ readonly HYDRA_BUILD_PACKAGES=(
   containerd runc busybox-static iproute2
 )
 
-# What only the tests use besides.
+# What only the tests use besides; libdevmapper1.02.1 is for Docker, which is
+# not installed itself.
 readonly HYDRA_TEST_PACKAGES=(
   criu dbus e2fsprogs systemd spin valgrind clang-14 libclang-rt-14-dev
+  libdevmapper1.02.1
 )
 
 # missing_packages NAME...: those of them that are not installed, in a line.

@@ -11,6 +11,7 @@
 #include "test/integration/harness/bare_shim.h"
 #include "test/integration/harness/files.h"
 #include "test/integration/harness/fixture.h"
+#include "test/integration/harness/installation.h"
 #include "test/integration/harness/leftovers.h"
 
 namespace hydra::testing {
@@ -53,28 +54,6 @@ TEST_CASE_METHOD(IntegrationTest, "The engine learns what the runtime can do",
   CHECK(info["Features"].contains("ociVersionMin"));
   CHECK(info["Features"]["linux"]["namespaces"].size() > 5);
 }
-
-// A directory for containerd's $PATH in which Hydra has the name of
-// containerd's own shim.
-class InTheReferencesPlace {
- public:
-  InTheReferencesPlace() : before_(BinaryDirectory()) {
-    std::string pattern = "/tmp/hydra-nameXXXXXX";
-    REQUIRE(mkdtemp(pattern.data()) != nullptr);
-    directory_ = pattern;
-    fs::create_symlink(before_ + "/" + ShimProgram(kHydraRuntime),
-                       directory_ + "/" + ShimProgram(kReferenceRuntime));
-    setenv("HYDRA_TEST_BIN_DIR", directory_.c_str(), 1);
-  }
-  ~InTheReferencesPlace() {
-    setenv("HYDRA_TEST_BIN_DIR", before_.c_str(), 1);
-    fs::remove_all(directory_);
-  }
-
- private:
-  std::string before_;
-  std::string directory_;
-};
 
 // What a container is asked whose state runc is to keep at `root`.
 void CheckRoot(IntegrationTest* test, const std::string& root,

@@ -36,6 +36,10 @@ constexpr Difference kDifferences[] = {
      kLeaked},
     {"Nothing that is logged while containerd is down is lost, or waits", 1, 6,
      kFrozen},
+    {"A container that ends while Docker is down has its status", 1, 7,
+     kLeaked},
+    {"Nothing that is logged while Docker is down is lost, or waits", 1, 6,
+     kFrozen},
 };
 
 }  // namespace

@@ -60,4 +60,19 @@ void Installation::Replace(const std::string& program,
   fs::rename(fresh, program);
 }
 
+InTheReferencesPlace::InTheReferencesPlace() : before_(BinaryDirectory()) {
+  std::string pattern = "/tmp/hydra-placeXXXXXX";
+  if (mkdtemp(pattern.data()) == nullptr) FAIL("mkdtemp " << pattern);
+  directory_ = pattern;
+  fs::create_symlink(before_ + "/" + ShimProgram(kHydraRuntime),
+                     directory_ + "/" + ShimProgram(kReferenceRuntime));
+  setenv(kVariable, directory_.c_str(), 1);
+}
+
+InTheReferencesPlace::~InTheReferencesPlace() {
+  setenv(kVariable, before_.c_str(), 1);
+  std::error_code error;
+  fs::remove_all(directory_, error);
+}
+
 }  // namespace hydra::testing

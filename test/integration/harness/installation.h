@@ -39,6 +39,20 @@ class Installation {
   std::string directory_;
 };
 
+// BinaryDirectory() as long as this lives: one in which Hydra has the name of
+// containerd's own shim, for engines that know no other.
+class InTheReferencesPlace {
+ public:
+  InTheReferencesPlace();
+  ~InTheReferencesPlace();
+  InTheReferencesPlace(const InTheReferencesPlace&) = delete;
+  InTheReferencesPlace& operator=(const InTheReferencesPlace&) = delete;
+
+ private:
+  std::string before_;
+  std::string directory_;
+};
+
 }  // namespace hydra::testing
 
 #endif  // HYDRA_TEST_INTEGRATION_HARNESS_INSTALLATION_H_
