@@ -29,7 +29,7 @@ void DeleteAndShutDown(BareShim* shim, TtrpcClient* client, uint32_t status) {
 }
 
 TEST_CASE_METHOD(IntegrationTest, "A bare shim runs a task from end to end",
-                 "[bare]") {
+                 "[bare][engines]") {
   events();
   BareShim shim(&containerd(), runtime(), "bare",
                 {"/bin/sh", "-c", "cat; echo err >&2; exit 21"});
@@ -140,7 +140,7 @@ TEST_CASE_METHOD(IntegrationTest, "A terminal's last output is not lost",
 }
 
 TEST_CASE_METHOD(IntegrationTest, "A second start gives the same address",
-                 "[bare][start]") {
+                 "[bare][start][engines]") {
   BareShim shim(&containerd(), runtime(), "bare", {"/bin/true"});
   REQUIRE(shim.Start().status == 0);
   const std::string first = shim.socket();
@@ -156,7 +156,7 @@ TEST_CASE_METHOD(IntegrationTest, "A second start gives the same address",
 }
 
 TEST_CASE_METHOD(IntegrationTest, "delete cleans up after a killed shim, twice",
-                 "[bare][delete]") {
+                 "[bare][delete][engines]") {
   BareShim shim(&containerd(), runtime(), "bare", {"/bin/sleep", "1000"});
   REQUIRE(shim.Start().status == 0);
   auto client = shim.Connect();

@@ -16,7 +16,7 @@ namespace {
 constexpr int64_t kMebibyte = 1 << 20;
 
 TEST_CASE_METHOD(IntegrationTest, "Kill of an exited task is NotFound",
-                 "[kill][error]") {
+                 "[kill][error][engines]") {
   StartDetached("c", {"/bin/true"});
   REQUIRE(WaitForStatus("c", "STOPPED"));
   const Result result = Ctr({"tasks", "kill", "c"});
@@ -37,7 +37,8 @@ TEST_CASE_METHOD(IntegrationTest, "A process that ignores SIGTERM stays",
   CHECK(events().WaitFor("/tasks/exit", "c")->exit_status == 137);
 }
 
-TEST_CASE_METHOD(IntegrationTest, "An exec is killed alone", "[kill][exec]") {
+TEST_CASE_METHOD(IntegrationTest, "An exec is killed alone",
+                 "[kill][exec][engines]") {
   StartDetached("c", {"/bin/sleep", "1000"});
   Session session(containerd().CtrCommand(ExecArguments(
       "c", "e", {"/bin/sh", "-c", "echo ready; exec sleep 1000"})));
@@ -47,7 +48,8 @@ TEST_CASE_METHOD(IntegrationTest, "An exec is killed alone", "[kill][exec]") {
   CHECK(TaskStatus("c") == "RUNNING");
 }
 
-TEST_CASE_METHOD(IntegrationTest, "Pause freezes and resume thaws", "[pause]") {
+TEST_CASE_METHOD(IntegrationTest, "Pause freezes and resume thaws",
+                 "[pause][engines]") {
   events();
   StartDetached("c", {"/bin/sleep", "1000"});
   MustCtr({"tasks", "pause", "c"});
@@ -71,7 +73,7 @@ TEST_CASE_METHOD(IntegrationTest, "Pause freezes and resume thaws", "[pause]") {
 
 TEST_CASE_METHOD(IntegrationTest,
                  "A paused container can be killed and removed",
-                 "[pause][kill]") {
+                 "[pause][kill][engines]") {
   events();
   StartDetached("c", {"/bin/sleep", "1000"});
   MustCtr({"tasks", "pause", "c"});
@@ -85,7 +87,7 @@ TEST_CASE_METHOD(IntegrationTest,
 }
 
 TEST_CASE_METHOD(IntegrationTest, "ps lists the container's processes",
-                 "[ps]") {
+                 "[ps][engines]") {
   StartDetached("c", {"/bin/sh", "-c", "sleep 1000 & exec sleep 1000"});
   auto shim = Shim("c");
   TaskClient task(shim.get());
@@ -112,7 +114,7 @@ TEST_CASE_METHOD(IntegrationTest, "ps lists the container's processes",
 }
 
 TEST_CASE_METHOD(IntegrationTest, "Metrics have what the clients read",
-                 "[metrics]") {
+                 "[metrics][engines]") {
   if (!std::filesystem::exists("/sys/fs/cgroup/memory")) {
     HYDRA_SKIP("the figures are compared with cgroup v1 files");
   }
@@ -138,7 +140,7 @@ TEST_CASE_METHOD(IntegrationTest, "Metrics have what the clients read",
 }
 
 TEST_CASE_METHOD(IntegrationTest, "Update changes the memory limit",
-                 "[update]") {
+                 "[update][engines]") {
   StartDetached(
       "c", {"/bin/sleep", "1000"},
       {"--null-io", "--memory-limit", std::to_string(64 * kMebibyte)});
@@ -161,7 +163,7 @@ TEST_CASE_METHOD(IntegrationTest, "Update changes the memory limit",
 }
 
 TEST_CASE_METHOD(IntegrationTest, "An OOM kill is an event and status 137",
-                 "[oom]") {
+                 "[oom][engines]") {
   events();
   const Result result =
       RunContainer("c", {"/payload/eat-memory", "256"},
@@ -174,7 +176,7 @@ TEST_CASE_METHOD(IntegrationTest, "An OOM kill is an event and status 137",
 }
 
 TEST_CASE_METHOD(IntegrationTest, "An OOM kill of a child leaves init running",
-                 "[oom]") {
+                 "[oom][engines]") {
   events();
   StartDetached(
       "c", {"/bin/sh", "-c", "/payload/eat-memory 256; sleep 1000"},

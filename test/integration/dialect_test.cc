@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 TEST_CASE_METHOD(IntegrationTest, "The engine finds the shim again",
-                 "[dialect]") {
+                 "[dialect][engines]") {
   StartDetached("c", {"/bin/sleep", "1000"});
   const std::string bundle = containerd().bundle("c");
   if (TestEngine().major() < 2) {
@@ -41,7 +41,7 @@ TEST_CASE_METHOD(IntegrationTest, "The engine finds the shim again",
 }
 
 TEST_CASE_METHOD(IntegrationTest, "The engine learns what the runtime can do",
-                 "[dialect]") {
+                 "[dialect][engines]") {
   if (TestEngine().major() < 2) HYDRA_SKIP("containerd 1 does not ask");
   const Result result =
       Ctr({"plugins", "inspect-runtime", "--runtime", runtime()});
@@ -70,7 +70,7 @@ void CheckRoot(IntegrationTest* test, const std::string& root,
 }
 
 TEST_CASE("Hydra takes runc's options in the place of containerd's own shim",
-          "[dialect][hydra]") {
+          "[dialect][hydra][engines]") {
   const InTheReferencesPlace place;
   IntegrationTest test(kReferenceRuntime);
   const std::string root = test.containerd().directory() + "/runc";
@@ -78,7 +78,7 @@ TEST_CASE("Hydra takes runc's options in the place of containerd's own shim",
 }
 
 TEST_CASE_METHOD(IntegrationTest, "Options come in a file",
-                 "[dialect][hydra]") {
+                 "[dialect][hydra][engines]") {
   const std::string root = containerd().directory() + "/runc";
   const std::string file = containerd().directory() + "/options.toml";
   REQUIRE(WriteFile(file, "Root = \"" + root + "\"\n"));
@@ -96,7 +96,7 @@ std::string Field(int number, char value) {
 }
 
 TEST_CASE_METHOD(IntegrationTest, "containerd 2.3's bootstrap is understood",
-                 "[dialect][bare][hydra]") {
+                 "[dialect][bare][hydra][engines]") {
   events();
   BareShim shim(&containerd(), runtime(), "bare", {"/bin/sleep", "1000"});
   const std::string root = containerd().directory() + "/runc";

@@ -11,7 +11,7 @@ namespace hydra::testing {
 namespace {
 
 TEST_CASE_METHOD(IntegrationTest, "A container survives the engine's crash",
-                 "[engine]") {
+                 "[engine][engines]") {
   StartDetached("c", {"/bin/sleep", "1000"});
   const pid_t pid = TaskPid("c");
   REQUIRE(pid > 0);
@@ -34,7 +34,7 @@ TEST_CASE_METHOD(IntegrationTest, "A container survives the engine's crash",
 }
 
 TEST_CASE_METHOD(IntegrationTest, "An orderly stop leaves containers running",
-                 "[engine]") {
+                 "[engine][engines]") {
   StartDetached("c", {"/bin/sleep", "1000"});
   const pid_t pid = TaskPid("c");
   containerd().Stop();
@@ -46,7 +46,7 @@ TEST_CASE_METHOD(IntegrationTest, "An orderly stop leaves containers running",
 
 TEST_CASE_METHOD(IntegrationTest,
                  "An exit while the engine is down is reported afterwards",
-                 "[engine]") {
+                 "[engine][engines]") {
   const std::string stop = containerd().directory() + "/stop";
   std::filesystem::create_directory(stop);
   StartDetached("c",
@@ -61,7 +61,7 @@ TEST_CASE_METHOD(IntegrationTest,
   REQUIRE(Eventually([pid] { return kill(pid, 0) != 0; }));
   containerd().Start();
   NewEvents();
-  CHECK(TaskStatus("c") == "STOPPED");
+  REQUIRE(TaskStatus("c") == "STOPPED");
   CHECK(DeleteTask("c") == 23);
   const auto gone = events().WaitFor("/tasks/delete", "c");
   REQUIRE(gone.has_value());
@@ -70,7 +70,7 @@ TEST_CASE_METHOD(IntegrationTest,
 
 TEST_CASE_METHOD(IntegrationTest,
                  "A pending Wait is answered across the engine's restart",
-                 "[engine][wait]") {
+                 "[engine][wait][engines]") {
   StartDetached("c", {"/bin/sleep", "1000"});
   auto shim = Shim("c");
   const uint32_t wait = SendWait(shim.get(), "c");
@@ -85,7 +85,7 @@ TEST_CASE_METHOD(IntegrationTest,
 
 TEST_CASE_METHOD(IntegrationTest,
                  "An exec survives the engine's crash and is reported",
-                 "[engine][exec]") {
+                 "[engine][exec][engines]") {
   StartDetached("c", {"/bin/sleep", "1000"});
   auto shim = Shim("c");
   TaskClient task(shim.get());

@@ -9,7 +9,7 @@ namespace hydra::testing {
 namespace {
 
 TEST_CASE_METHOD(IntegrationTest, "An exec's output and status come through",
-                 "[exec]") {
+                 "[exec][engines]") {
   events();
   StartDetached("c", {"/bin/sleep", "1000"});
   const Result result =
@@ -24,7 +24,7 @@ TEST_CASE_METHOD(IntegrationTest, "An exec's output and status come through",
 }
 
 TEST_CASE_METHOD(IntegrationTest, "Exec statuses cover codes and signals",
-                 "[exec]") {
+                 "[exec][engines]") {
   StartDetached("c", {"/bin/sleep", "1000"});
   const struct {
     const char* command;
@@ -42,7 +42,7 @@ TEST_CASE_METHOD(IntegrationTest, "Exec statuses cover codes and signals",
 }
 
 TEST_CASE_METHOD(IntegrationTest, "An exec reads stdin up to its end",
-                 "[exec][stdin]") {
+                 "[exec][stdin][engines]") {
   StartDetached("c", {"/bin/sleep", "1000"});
   Session session(containerd().CtrCommand(
       ExecArguments("c", "e", {"/bin/sh", "-c", "echo ready; cat"})));
@@ -55,7 +55,7 @@ TEST_CASE_METHOD(IntegrationTest, "An exec reads stdin up to its end",
 
 TEST_CASE_METHOD(IntegrationTest,
                  "Exec of a program that does not exist leaves no trace",
-                 "[exec][error]") {
+                 "[exec][error][engines]") {
   StartDetached("c", {"/bin/sleep", "1000"});
   const Result result = Exec("c", "e", {"/no/such/program"});
   CHECK(result.status == 1);
@@ -79,7 +79,7 @@ TEST_CASE_METHOD(IntegrationTest, "An exec id in use is refused",
 }
 
 TEST_CASE_METHOD(IntegrationTest, "Execs that exit at once keep the order",
-                 "[exec][events]") {
+                 "[exec][events][engines]") {
   events();
   StartDetached("c", {"/bin/sleep", "1000"});
   std::string expected = "create start";
@@ -116,7 +116,7 @@ TEST_CASE_METHOD(IntegrationTest, "Execs run side by side", "[exec][load]") {
 }
 
 TEST_CASE_METHOD(IntegrationTest, "The init's exit is the last one",
-                 "[exec][events]") {
+                 "[exec][events][engines]") {
   events();
   StartDetached("c", {"/bin/sleep", "1000"});
   auto shim = Shim("c");

@@ -111,7 +111,7 @@ void DriveEverything(IntegrationTest* test, Transport* transport,
 
 TEST_CASE_METHOD(IntegrationTest,
                  "All methods answer beside containerd's ttrpc",
-                 "[grpc][ttrpc][hydra]") {
+                 "[grpc][ttrpc][hydra][engines]") {
   for (const char* service : {kTaskV2, kTaskV3}) {
     for (const bool over_grpc : {true, false}) {
       CAPTURE(service, over_grpc);

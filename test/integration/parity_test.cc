@@ -201,7 +201,7 @@ Transcript Play(const std::string& runtime, void (*script)(Recorder*)) {
 }
 
 TEST_CASE("Scripts give the same under the reference shim and under hydra",
-          "[parity]") {
+          "[parity][engines]") {
   const struct {
     const char* name;
     void (*script)(Recorder*);

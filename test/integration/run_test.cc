@@ -34,7 +34,7 @@ std::string FirstDifference(const std::string& got, const std::string& want) {
 }
 
 TEST_CASE_METHOD(IntegrationTest, "ctr run keeps stdout and stderr apart",
-                 "[run]") {
+                 "[run][engines]") {
   const Result result = RunScript("c", "echo out; echo err >&2");
   CHECK(result.status == 0);
   CHECK(result.out == "out\n");
@@ -42,7 +42,7 @@ TEST_CASE_METHOD(IntegrationTest, "ctr run keeps stdout and stderr apart",
 }
 
 TEST_CASE_METHOD(IntegrationTest, "ctr run exits with the container's status",
-                 "[run]") {
+                 "[run][engines]") {
   const struct {
     const char* command;
     int status;
@@ -64,7 +64,7 @@ TEST_CASE_METHOD(IntegrationTest, "ctr run exits with the container's status",
 
 TEST_CASE_METHOD(IntegrationTest,
                  "Death by signal is reported as 128 plus the signal",
-                 "[run][kill]") {
+                 "[run][kill][engines]") {
   const struct {
     const char* signal;
     int status;
@@ -87,7 +87,7 @@ TEST_CASE_METHOD(IntegrationTest,
 }
 
 TEST_CASE_METHOD(IntegrationTest, "A container reads stdin up to its end",
-                 "[run][stdin]") {
+                 "[run][stdin][engines]") {
   Session session(containerd().CtrCommand(
       RunArguments("c", {"/bin/sh", "-c", "echo ready; cat; echo end"})));
   // ctr 1.6 forgets an end of file that comes before it has the task.
@@ -103,9 +103,8 @@ TEST_CASE_METHOD(IntegrationTest, "A container reads stdin up to its end",
 TEST_CASE_METHOD(IntegrationTest, "A megabyte of stdin arrives byte-exact",
                  "[run][stdin]") {
   const std::string input = NumberedLines(kMebibyte);
-  Session session(containerd().CtrCommand(
-      RunArguments("c", {"/bin/sh", "-c",
-                         "echo ready; cat; echo end; exec sleep 1000"})));
+  Session session(containerd().CtrCommand(RunArguments(
+      "c", {"/bin/sh", "-c", "echo ready; cat; echo end; exec sleep 1000"})));
   REQUIRE(session.ReadUntil("ready\n"));
   session.Write(input);
   session.CloseInput();
@@ -139,7 +138,7 @@ TEST_CASE_METHOD(IntegrationTest, "Stdout and stderr fill up independently",
 
 TEST_CASE_METHOD(IntegrationTest,
                  "A background child that holds stdout does not delay the exit",
-                 "[run][output]") {
+                 "[run][output][engines]") {
   // The child ends with the container's pid namespace.
   const auto begin = std::chrono::steady_clock::now();
   const Result result = RunContainer("c", {"/payload/hold-stdout", "60"});
@@ -168,7 +167,7 @@ TEST_CASE_METHOD(IntegrationTest,
 
 TEST_CASE_METHOD(IntegrationTest,
                  "A program that does not exist is a clear error",
-                 "[run][error]") {
+                 "[run][error][engines]") {
   const Result result = RunContainer("c", {"/no/such/program"});
   CHECK(result.status == 1);
   CHECK(result.err.find("OCI runtime create failed") != std::string::npos);
@@ -191,7 +190,7 @@ TEST_CASE_METHOD(IntegrationTest,
 }
 
 TEST_CASE_METHOD(IntegrationTest, "A detached container outlives its ctr",
-                 "[run]") {
+                 "[run][engines]") {
   events();
   StartDetached("c", {"/bin/sh", "-c", "sleep 0.3; exit 9"});
   CHECK(TaskPid("c") > 0);

@@ -65,7 +65,7 @@ Milliseconds TimeAway() {
 }
 
 TEST_CASE_METHOD(SpoolTest, "An engine that was away misses no line",
-                 "[spool][engine][hydra]") {
+                 "[spool][engine][hydra][engines]") {
   LineReader reader(fifo());
   reader.Open();
   const auto away =
@@ -120,7 +120,7 @@ TEST_CASE_METHOD(SpoolTest,
 }
 
 TEST_CASE_METHOD(SpoolTest, "A client that attaches gets what nobody has read",
-                 "[spool][engine][hydra]") {
+                 "[spool][engine][hydra][engines]") {
   constexpr uint64_t kBytes = 4 << 20;
   const std::string share = containerd().directory() + "/share";
   std::filesystem::create_directory(share);

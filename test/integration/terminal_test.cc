@@ -14,7 +14,7 @@ SessionOptions WithTerminal() {
 }
 
 TEST_CASE_METHOD(IntegrationTest, "A container with a terminal talks and ends",
-                 "[terminal]") {
+                 "[terminal][engines]") {
   Session session(
       containerd().CtrCommand(RunArguments("c", {"/bin/sh"}, {"--rm", "-t"})),
       WithTerminal());
@@ -25,7 +25,7 @@ TEST_CASE_METHOD(IntegrationTest, "A container with a terminal talks and ends",
 }
 
 TEST_CASE_METHOD(IntegrationTest, "A container's terminal has ctr's size",
-                 "[terminal]") {
+                 "[terminal][engines]") {
   Session session(
       containerd().CtrCommand(RunArguments("c", {"/bin/sh"}, {"--rm", "-t"})),
       WithTerminal());
@@ -60,7 +60,7 @@ TEST_CASE_METHOD(IntegrationTest, "Control-C reaches a container's terminal",
 }
 
 TEST_CASE_METHOD(IntegrationTest, "An exec with a terminal talks and ends",
-                 "[terminal][exec]") {
+                 "[terminal][exec][engines]") {
   StartDetached("c", {"/bin/sleep", "1000"});
   Session session(
       containerd().CtrCommand(ExecArguments("c", "e", {"/bin/sh"}, {"-t"})),
