@@ -15,7 +15,8 @@ readonly HYDRA_BUILD_PACKAGES=(
 # What only the tests use besides; libdevmapper1.02.1 is for Docker, which is
 # not installed itself.
 readonly HYDRA_TEST_PACKAGES=(
-  criu dbus e2fsprogs systemd spin valgrind clang-14 libclang-rt-14-dev
+  criu dbus e2fsprogs groff systemd spin valgrind zsh clang-14
+  libclang-rt-14-dev
   libdevmapper1.02.1
 )
 
