@@ -132,15 +132,18 @@ InstanceService::Reply<v1::RunResponse> InstanceService::Run(
                                  instance_.config().engine_address);
   }
   const state::Container* container = instance_.container();
-  // What a head before us has made under this token is ours.
-  const bool is_made =
-      container != nullptr && container->native().run_token() == call.token;
+  // What a head before us has made under this token is ours; what it was making
+  // is made on.
+  const bool is_made = container != nullptr &&
+                       container->native().run_token() == call.token &&
+                       container->init().phase() != state::PHASE_CREATING;
   if (!is_made) {
     HYDRA_CO_RETURN_IF_ERROR(CheckRun(request));
     absl::StatusOr<task::CreateTaskResponse> created =
         co_await tasks_.CreateNative(
             WithBase(call, kCreateBase), CreateRequestOf(id, request),
-            NativeOf(call, request), request.log_max_bytes());
+            NativeOf(call, request), request.log_max_bytes(),
+            !request.create_only() && request.checkpoint().empty());
     if (!created.ok()) co_return created.status();
     (void)instance_.Save();  // Logged there.
   }
@@ -170,8 +173,8 @@ InstanceService::Reply<v1::RunResponse> InstanceService::Run(
 
 InstanceService::Reply<v1::StopResponse> InstanceService::Stop(
     Call call, v1::StopRequest request) {
-  const absl::StatusOr<TaskService::End> end =
-      co_await tasks_.Stop(call, SignalOf(request, instance_.record()), TimeoutOf(request));
+  const absl::StatusOr<TaskService::End> end = co_await tasks_.Stop(
+      call, SignalOf(request, instance_.record()), TimeoutOf(request));
   if (!end.ok()) co_return end.status();
   v1::StopResponse response;
   response.set_changed(end->changed);
@@ -181,8 +184,8 @@ InstanceService::Reply<v1::StopResponse> InstanceService::Stop(
 
 InstanceService::Reply<v1::RestartResponse> InstanceService::Restart(
     Call call, v1::RestartRequest request) {
-  const absl::StatusOr<TaskService::End> end =
-      co_await tasks_.Restart(call, SignalOf(request, instance_.record()), TimeoutOf(request));
+  const absl::StatusOr<TaskService::End> end = co_await tasks_.Restart(
+      call, SignalOf(request, instance_.record()), TimeoutOf(request));
   if (!end.ok()) co_return end.status();
   v1::RestartResponse response;
   response.set_pid(instance_.FindProcess("")->pid());

@@ -242,9 +242,11 @@ Async<absl::Status> Runtime::RunLogged(OperationKey key, std::string what,
   co_return Unknown(what + ": " + *logged);
 }
 
-Async<absl::Status> Runtime::Create(OperationKey key, ProcessStdio stdio) {
+Async<absl::Status> Runtime::Create(OperationKey key, ProcessStdio stdio,
+                                    Then then) {
   std::vector<std::string> arguments =
-      Words("create", "--bundle", config_.bundle, "--pid-file", InitPidFile());
+      then == Then::kStart ? Words("run", "--detach") : Words("create");
+  Append(arguments, "--bundle", config_.bundle, "--pid-file", InitPidFile());
   RunOptions options;
   if (!stdio.console_socket.empty()) {
     Append(arguments, "--console-socket", stdio.console_socket);
@@ -405,6 +407,21 @@ Async<absl::StatusOr<std::vector<int>>> Runtime::Processes(OperationKey key) {
     if (pid.is_number_integer()) pids.push_back(pid.get<int>());
   }
   co_return pids;
+}
+
+std::map<std::string, std::string> Runtime::CgroupDirectories() const {
+  std::map<std::string, std::string> directories;
+  const absl::StatusOr<std::string> text =
+      ReadFile(Root() + "/" + config_.id + "/state.json", kMaxLog);
+  if (!text.ok()) return directories;
+  const auto state = nlohmann::json::parse(*text, nullptr, false);
+  if (!state.is_object()) return directories;
+  const auto paths = state.find("cgroup_paths");
+  if (paths == state.end() || !paths->is_object()) return directories;
+  for (const auto& [controller, directory] : paths->items()) {
+    if (directory.is_string()) directories[controller] = directory;
+  }
+  return directories;
 }
 
 }  // namespace hydra

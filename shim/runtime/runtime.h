@@ -15,6 +15,7 @@
 #define HYDRA_RUNTIME_RUNTIME_H_
 
 #include <chrono>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -56,7 +57,10 @@ class Runtime final {
   std::string InitPidFile() const;
   std::string ExecPidFile(std::string_view exec_id) const;
 
-  Async<absl::Status> Create(OperationKey key, ProcessStdio stdio);
+  // kStart: and Start, in one run, which takes less than the two.
+  enum class Then { kWait, kStart };
+  Async<absl::Status> Create(OperationKey key, ProcessStdio stdio,
+                             Then then = Then::kWait);
   Async<absl::Status> Start(OperationKey key);
   // `process_file`: JSON of the OCI process.
   Async<absl::Status> Exec(OperationKey key, std::string exec_id,
@@ -75,6 +79,9 @@ class Runtime final {
       OperationKey key, std::string image_path,
       containerd::runc::v1::CheckpointOptions options);
   Async<absl::StatusOr<std::vector<int>>> Processes(OperationKey key);
+  // The directories of the container's cgroup by controller ("" on v2), as runc
+  // writes them down; empty if it has not, or is another runtime.
+  std::map<std::string, std::string> CgroupDirectories() const;
 
  private:
   struct RunOptions {

@@ -121,13 +121,17 @@ void Instance::TakeOver() {
     } else if (process.start_failed()) {
       live.exited.Set(false);
     }
+    // Until one that replaces another has been created, it has that one's pid.
+    const bool has_pid = process.pid() != 0 &&
+                         (process.replaces() == 0 || process.exited_at() != 0 ||
+                          process.phase() != state::PHASE_STOPPED);
     // The monitor has the claim, unless it broke with the head before us over
     // something that this one had said before, and read no further.
-    if (process.pid() != 0 && process.exited_at() == 0) {
+    if (has_pid && process.exited_at() == 0) {
       monitor_->Claim(process.number(), static_cast<int>(process.pid()));
     }
     // One that is being started opens its streams when its request comes again.
-    if (process.pid() != 0) {
+    if (has_pid) {
       live.stdio = MakeStdio(process);
       Detach(AdoptStreams(live.stdio));
     }
@@ -198,6 +202,7 @@ state::Process& Instance::AddExec(state::Process exec) {
 }
 
 void Instance::ReplaceInit() {
+  LeaveCgroup();
   state::Process* init = record_.mutable_container()->mutable_init();
   const uint64_t before = init->number();
   state::Process fresh;
@@ -237,9 +242,7 @@ void Instance::RemoveExec(const state::Process& exec) {
 
 void Instance::RemoveContainer() {
   log_.Close();
-  oom_watch_ = {};
-  oom_.reset();
-  monitor_->Unstore(kOomStore);
+  LeaveCgroup();
   for (const auto& exec : record_.container().execs()) {
     monitor_->ForgetProcess(exec.number());
   }

@@ -173,6 +173,9 @@ class Instance final {
   // logged: a container without metrics is still a container.
   void EnterCgroup(int pid);
   std::optional<Cgroup> cgroup();
+  void LeaveCgroup();
+  // As the runtime has noted it; see Runtime::CgroupDirectories.
+  absl::StatusOr<Cgroup> CgroupOfRuntime() const;
 
   // The streams of a process of the record.
   std::shared_ptr<Stdio> MakeStdio(const state::Process& process);

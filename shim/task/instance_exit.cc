@@ -177,6 +177,9 @@ Async<void> Instance::Thaw() {
 
 void Instance::EnterCgroup(int pid) {
   absl::StatusOr<Cgroup> found = Cgroup::OfProcess(pid);
+  // One that has ended already has a cgroup all the same, until it is deleted:
+  // what the kernel has counted there is to be told.
+  if (!found.ok()) found = CgroupOfRuntime();
   if (!found.ok()) {
     LogWarning("cgroup of the container, no metrics and no OOM events: ",
                Message(found.status()));
@@ -195,6 +198,25 @@ void Instance::EnterCgroup(int pid) {
     }
   }
   WatchOom();
+}
+
+// Before there is another of the same name, or the end of this one would look
+// like an OOM in that.
+void Instance::LeaveCgroup() {
+  oom_watch_ = {};
+  oom_.reset();
+  monitor_->Unstore(kOomStore);
+  record_.mutable_container()->set_oom_seen(0);
+}
+
+absl::StatusOr<Cgroup> Instance::CgroupOfRuntime() const {
+  CgroupPaths paths;
+  for (const auto& [controller, directory] : runtime_->CgroupDirectories()) {
+    if (controller.empty()) paths.mode = CgroupMode::kV2;
+    paths.directories[controller.empty() ? std::string(Cgroup::kUnified)
+                                         : controller] = directory;
+  }
+  return Cgroup::FromPaths(std::move(paths));
 }
 
 std::optional<Cgroup> Instance::cgroup() {

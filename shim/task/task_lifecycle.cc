@@ -116,12 +116,12 @@ absl::StatusOr<state::Container> TaskService::NewContainer(
 
 TaskService::Reply<task::CreateTaskResponse> TaskService::Create(
     Call call, task::CreateTaskRequest request) {
-  return CreateWith(std::move(call), std::move(request), nullptr);
+  return CreateWith(std::move(call), std::move(request), nullptr, false);
 }
 
 TaskService::Reply<task::CreateTaskResponse> TaskService::CreateNative(
     Call call, task::CreateTaskRequest request, state::Native native,
-    uint64_t log_max_bytes) {
+    uint64_t log_max_bytes, bool starts) {
   return CreateWith(
       std::move(call), std::move(request),
       [native = std::move(native), log_max_bytes](state::Container* container) {
@@ -129,12 +129,13 @@ TaskService::Reply<task::CreateTaskResponse> TaskService::CreateNative(
         if (log_max_bytes > 0) {
           container->mutable_log()->set_max_bytes(log_max_bytes);
         }
-      });
+      },
+      starts);
 }
 
 TaskService::Reply<task::CreateTaskResponse> TaskService::CreateWith(
     Call call, task::CreateTaskRequest request,
-    std::function<void(state::Container*)> prepare) {
+    std::function<void(state::Container*)> prepare, bool starts) {
   state::Record& record = instance_.record();
   if (request.id() != instance_.config().id) {
     co_return InvalidArgument("this shim serves container " +
@@ -161,7 +162,7 @@ TaskService::Reply<task::CreateTaskResponse> TaskService::CreateWith(
     }
   }
   const auto live = instance_.live(record.container().init());
-  absl::Status status = co_await MountAndCreate(call, request, live);
+  absl::Status status = co_await MountAndCreate(call, request, live, starts);
   if (!status.ok()) {
     co_await UndoCreate(call, live);
     co_return status;
@@ -183,6 +184,7 @@ TaskService::Reply<task::CreateTaskResponse> TaskService::CreateWith(
   event.set_checkpoint(request.checkpoint());
   event.set_pid(init->pid());
   instance_.Emit(kTaskCreateTopic, event);
+  if (starts) InitStarted();
   task::CreateTaskResponse response;
   response.set_pid(init->pid());
   co_return response;
@@ -190,7 +192,7 @@ TaskService::Reply<task::CreateTaskResponse> TaskService::CreateWith(
 
 Async<absl::Status> TaskService::MountAndCreate(
     Call call, task::CreateTaskRequest request,
-    std::shared_ptr<Instance::Live> live) {
+    std::shared_ptr<Instance::Live> live, bool starts) {
   const OperationKey key = call.Key(kRunStep);
   const uint64_t number = instance_.record().container().init().number();
   const auto runtime = instance_.runtime();
@@ -215,7 +217,9 @@ Async<absl::Status> TaskService::MountAndCreate(
   if (!stdio.ok()) {
     co_return Annotate(stdio.status(), "failed to create init process I/O");
   }
-  absl::Status created = co_await runtime->Create(key, *std::move(stdio));
+  absl::Status created = co_await runtime->Create(
+      key, *std::move(stdio),
+      starts ? Runtime::Then::kStart : Runtime::Then::kWait);
   live->stdio->CloseContainerEnds();
   if (!created.ok()) co_return created;
   live->stdio->StartOutput();
@@ -239,8 +243,7 @@ Async<void> TaskService::UndoCreate(Call call,
   // whose pid file is bad, has not.
   if (access((runtime->Root() + "/" + instance_.config().id).c_str(), F_OK) ==
       0) {
-    absl::Status deleted =
-        co_await runtime->Delete(call.Key(kUndoStep), true);
+    absl::Status deleted = co_await runtime->Delete(call.Key(kUndoStep), true);
     if (!deleted.ok()) LogWarning("undo create, ignoring: ", Message(deleted));
   }
   if (live->stdio != nullptr) co_await live->stdio->Close();
@@ -339,21 +342,24 @@ Async<absl::Status> TaskService::StartInit(Call call) {
   }
   init->set_token(0);
   instance_.Touch();
-  if (status.ok()) {
-    init->set_phase(state::PHASE_RUNNING);
-    state::Container* container = instance_.record().mutable_container();
-    container->set_started_at(UnixNow());
-    containerd::events::TaskStart event;
-    event.set_container_id(instance_.config().id);
-    event.set_pid(init->pid());
-    // To an engine it is the task that it has seen start.
-    if (container->has_replacement() && !container->has_native()) {
-      instance_.EmitOwn(kTaskStartTopic, event);
-    } else {
-      instance_.Emit(kTaskStartTopic, event);
-    }
-  }
+  if (status.ok()) InitStarted();
   co_return status;
+}
+
+void TaskService::InitStarted() {
+  state::Container* container = instance_.record().mutable_container();
+  state::Process* init = container->mutable_init();
+  init->set_phase(state::PHASE_RUNNING);
+  container->set_started_at(UnixNow());
+  containerd::events::TaskStart event;
+  event.set_container_id(instance_.config().id);
+  event.set_pid(init->pid());
+  // To an engine it is the task that it has seen start.
+  if (container->has_replacement() && !container->has_native()) {
+    instance_.EmitOwn(kTaskStartTopic, event);
+  } else {
+    instance_.Emit(kTaskStartTopic, event);
+  }
 }
 
 Async<absl::Status> TaskService::StartExec(Call call, std::string exec_id) {
@@ -472,11 +478,11 @@ Async<absl::Status> TaskService::EndContainer(
   const bool created =
       instance_.FindProcess("")->phase() == state::PHASE_CREATED;
   if (!created && live->stdio != nullptr) {
-    const bool drained = co_await live->stdio->Drain(kDrainLimit, kLongestDrain);
+    const bool drained =
+        co_await live->stdio->Drain(kDrainLimit, kLongestDrain);
     if (!drained) LogError("output of the container is not read, given up");
   }
-  absl::Status deleted =
-      co_await runtime->Delete(call.Key(kRunStep), false);
+  absl::Status deleted = co_await runtime->Delete(call.Key(kRunStep), false);
   if (!deleted.ok()) co_return deleted;
   if (created) {
     const bool exited = co_await SetWithin(loop_, live->exited, kExitLimit);
@@ -511,7 +517,8 @@ TaskService::Reply<task::DeleteResponse> TaskService::DeleteExec(
   }
   HYDRA_CO_RETURN_IF_ERROR(CheckExec(exec->phase(), TaskOperation::kDelete));
   if (live->stdio != nullptr) {
-    const bool drained = co_await live->stdio->Drain(kDrainLimit, kLongestDrain);
+    const bool drained =
+        co_await live->stdio->Drain(kDrainLimit, kLongestDrain);
     if (!drained)
       LogError("output of exec ", exec_id, " is not read, given up");
     co_await live->stdio->Close();

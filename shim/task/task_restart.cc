@@ -152,8 +152,8 @@ Async<absl::Status> TaskService::CreateAgain(Call call) {
   request.set_id(instance_.config().id);
   request.set_bundle(container.bundle());
   const auto live = instance_.live(container.init());
-  absl::Status created =
-      co_await MountAndCreate(WithBase(call, kCreateBase), request, live);
+  absl::Status created = co_await MountAndCreate(WithBase(call, kCreateBase),
+                                                 request, live, false);
   state::Process* init = instance_.FindProcess("");
   if (created.ok()) init->set_phase(state::PHASE_CREATED);
   instance_.Touch();
@@ -200,7 +200,10 @@ Async<absl::StatusOr<uint32_t>> TaskService::Replace(Call call) {
         WithBase(call, kUndoBase).Key(kRunStep), true);
   }
   state::Container* container = instance_.record().mutable_container();
-  const state::Replacement replacement = container->replacement();
+  state::Replacement replacement = container->replacement();
+  replacement.set_code(status.raw_code());
+  replacement.set_message(std::string(status.message()));
+  *container->mutable_replaced() = replacement;
   container->clear_replacement();
   state::Process* init = container->mutable_init();
   if (status.ok()) {
@@ -233,6 +236,18 @@ void TaskService::TellReplacement(const state::Replacement& replacement) {
   instance_.EmitOwn(kRestartTopic, event);
 }
 
+std::optional<absl::StatusOr<uint32_t>> TaskService::Replaced(
+    const Call& call) {
+  const state::Replacement& replaced =
+      instance_.record().container().replaced();
+  if (replaced.token() != call.token) return std::nullopt;
+  if (replaced.code() != 0) {
+    return MakeError(static_cast<absl::StatusCode>(replaced.code()),
+                     replaced.message());
+  }
+  return replaced.exit_status();
+}
+
 absl::Status TaskService::CheckRestart(const state::Container& container) {
   const std::string id = instance_.config().id;
   if (container.init().phase() == state::PHASE_CREATED ||
@@ -253,6 +268,10 @@ TaskService::Reply<TaskService::End> TaskService::Restart(
   const auto guard = co_await life_.Lock();
   state::Container* container = instance_.container();
   if (container == nullptr) co_return NotCreated();
+  if (const auto before = Replaced(call)) {
+    if (!before->ok()) co_return before->status();
+    co_return End{true, **before};
+  }
   if (container->replacement().token() != call.token) {
     absl::Status possible = CheckRestart(*container);
     if (!possible.ok()) co_return possible;
@@ -282,6 +301,7 @@ Async<absl::Status> TaskService::StartAgain(Call call, bool by_policy) {
   const auto guard = co_await life_.Lock();
   state::Container* container = instance_.container();
   if (container == nullptr) co_return NotCreated();
+  if (const auto before = Replaced(call)) co_return before->status();
   const bool again = container->replacement().token() == call.token;
   if (!again) {
     // Stopped, or started by somebody, while this waited.

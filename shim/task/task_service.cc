@@ -123,8 +123,8 @@ TaskService::Reply<task::StateResponse> TaskService::State(
   response.set_bundle(container.bundle());
   response.set_pid(process->pid());
   response.set_status(StatusOf(process->phase()));
-  const bool replaced = request.exec_id().empty() &&
-                        container.has_replacement();
+  const bool replaced =
+      request.exec_id().empty() && container.has_replacement();
   if (replaced) response.set_status(containerd::v1::types::RUNNING);
   const bool stopped = process->phase() == state::PHASE_STOPPED && !replaced;
   if (!stopped && container.init().phase() == state::PHASE_PAUSED) {
@@ -189,8 +189,7 @@ TaskService::Reply<TaskService::Empty> TaskService::Pause(
   HYDRA_CO_RETURN_IF_ERROR(CheckInit(init->phase(), TaskOperation::kPause));
   const auto runtime = instance_.runtime();
   pausing_ = true;
-  absl::Status status =
-      co_await runtime->Pause(call.Key(kRunStep));
+  absl::Status status = co_await runtime->Pause(call.Key(kRunStep));
   pausing_ = false;
   if (!status.ok()) co_return status;
   // It may have ended in between.
@@ -213,8 +212,7 @@ TaskService::Reply<TaskService::Empty> TaskService::Resume(
   if (init == nullptr) co_return NotCreated();
   HYDRA_CO_RETURN_IF_ERROR(CheckInit(init->phase(), TaskOperation::kResume));
   const auto runtime = instance_.runtime();
-  absl::Status status =
-      co_await runtime->Resume(call.Key(kRunStep));
+  absl::Status status = co_await runtime->Resume(call.Key(kRunStep));
   if (!status.ok()) co_return status;
   if (init->phase() == state::PHASE_PAUSED) {
     init->set_phase(state::PHASE_RUNNING);

@@ -20,6 +20,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -65,11 +66,13 @@ class TaskService final {
   Reply<task::CreateTaskResponse> Create(Call call,
                                          task::CreateTaskRequest request);
   // The same for a container that no engine has; `log_max_bytes` wins over what
-  // the bundle says of its log.
+  // the bundle says of its log. `starts`: it is running afterwards, by one run
+  // of the runtime; not from a checkpoint.
   Reply<task::CreateTaskResponse> CreateNative(Call call,
                                                task::CreateTaskRequest request,
                                                state::Native native,
-                                               uint64_t log_max_bytes);
+                                               uint64_t log_max_bytes,
+                                               bool starts);
   Reply<task::StartResponse> Start(Call call, task::StartRequest request);
   Reply<task::DeleteResponse> Delete(Call call, task::DeleteRequest request);
   // From the cgroup, with no run of the runtime. A stopped task still has its
@@ -127,9 +130,12 @@ class TaskService final {
   // What `prepare` adds to the container is saved with it.
   Reply<task::CreateTaskResponse> CreateWith(
       Call call, task::CreateTaskRequest request,
-      std::function<void(state::Container*)> prepare);
+      std::function<void(state::Container*)> prepare, bool starts);
   Async<absl::Status> MountAndCreate(Call call, task::CreateTaskRequest request,
-                                     std::shared_ptr<Instance::Live> live);
+                                     std::shared_ptr<Instance::Live> live,
+                                     bool starts);
+  // It has been started: notes and tells it.
+  void InitStarted();
   Async<void> UndoCreate(Call call, std::shared_ptr<Instance::Live> live);
   Async<absl::StatusOr<ProcessStdio>> OpenStdio(
       OperationKey operation, uint64_t process,
@@ -152,6 +158,9 @@ class TaskService final {
   Async<absl::StatusOr<uint32_t>> Replace(Call call);
   Async<absl::Status> ReplaceInit(Call call);
   Async<absl::Status> CreateAgain(Call call);
+  // How the replacement that this call asks for has come out, if a head before
+  // us has done it: the status of the init before.
+  std::optional<absl::StatusOr<uint32_t>> Replaced(const Call& call);
   void TellReplacement(const state::Replacement& replacement);
   absl::Status CheckRestart(const state::Container& container);
   // Waits until no init is being replaced.

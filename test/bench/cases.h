@@ -44,7 +44,8 @@ struct Sizes {
 // Says something to the person who waits.
 using Notice = std::function<void(std::string_view)>;
 
-// ctr run --rm, ctr run -d, ctr task exec.
+// ctr run --rm, ctr run -d, ctr task exec; hydra run --rm, with no engine and
+// against the runtime alone.
 absl::StatusOr<std::vector<Case>> MeasureCommands(const Setup& setup,
                                                   const Sizes& sizes);
 // `<shim> start`, Create + Start, State, on the shim's own socket.

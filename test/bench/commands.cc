@@ -97,6 +97,34 @@ absl::StatusOr<Case> MeasureExec(const Setup& setup, Engine* engine,
               std::move(series)};
 }
 
+// What a container costs without any engine, against the runtime alone.
+absl::StatusOr<Case> MeasureNativeRun(const Setup& setup, Engine* engine,
+                                      int count) {
+  CommandOptions directories;
+  directories.environment = {"HYDRA_RUN_DIR=" + setup.work + "/run",
+                             "HYDRA_STATE_DIR=" + setup.work + "/state"};
+  const Participant hydra = {
+      "hydra run --rm",
+      [&setup, engine, directories]() -> absl::StatusOr<double> {
+        const std::string id = engine->NewId();
+        const std::string bundle = setup.work + "/native";
+        HYDRA_RETURN_IF_ERROR(WriteBundle(
+            setup, bundle, "/" + setup.containerd_namespace + "/" + id,
+            {"/bin/true"}));
+        HYDRA_ASSIGN_OR_RETURN(const CommandResult result,
+                               RunCommand({"hydra", "run", "--rm", "--bundle",
+                                           bundle, "--name", id},
+                                          directories));
+        return static_cast<double>(result.nanoseconds) /
+               kNanosecondsPerMillisecond;
+      }};
+  HYDRA_ASSIGN_OR_RETURN(
+      std::vector<Series> series,
+      TakeTurns({hydra, RuntimeFloor(setup, engine)}, count));
+  return Case{"native_run", "hydra run --rm /bin/true, no engine", "ms", false,
+              std::move(series)};
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<Case>> MeasureCommands(const Setup& setup,
@@ -109,6 +137,8 @@ absl::StatusOr<std::vector<Case>> MeasureCommands(const Setup& setup,
                          MeasureDetached(setup, &engine, sizes.runs));
   HYDRA_ASSIGN_OR_RETURN(cases.emplace_back(),
                          MeasureExec(setup, &engine, sizes.runs));
+  HYDRA_ASSIGN_OR_RETURN(cases.emplace_back(),
+                         MeasureNativeRun(setup, &engine, sizes.runs));
   return cases;
 }
 

@@ -62,6 +62,8 @@ std::string Difference(const Story& expected, const Story& story) {
 struct Scenario {
   std::string shell;
   bool terminal = false;
+  // No engine has it; the steps end with its removal.
+  bool is_native = false;
   std::function<void(Life&)> before;
   std::function<void(Life&)> steps;
   std::function<void(Life&)> after;
@@ -97,6 +99,7 @@ class CrashTest : public IntegrationTest {
     };
     // What the first head passes when it starts belongs to the steps.
     if (!scenario.before && !points.empty()) life.Arm(points);
+    if (scenario.is_native) life.LeaveEngine();
     life.StartShim();
     if (scenario.before) {
       scenario.before(life);
@@ -106,7 +109,7 @@ class CrashTest : public IntegrationTest {
     scenario.steps(life);
     outcome.passed_by_then = passed();
     if (scenario.after) scenario.after(life);
-    life.Shutdown();
+    if (!scenario.is_native) life.Shutdown();
     life.Aftermath();
     outcome.story = life.story();
     outcome.all_fired = life.AllFired();
@@ -561,6 +564,41 @@ TEST_CASE_METHOD(CrashTest, "Two heads killed anywhere: an exec", "[crash]") {
                          "events: create start exec-added[e] exec-started[e] "
                          "exit[e]=7 exit=137 delete=137",
                      });
+}
+
+TEST_CASE_METHOD(CrashTest, "A head killed anywhere: no engine", "[crash]") {
+  Scenario scenario;
+  scenario.is_native = true;
+  scenario.shell = "echo up; exec sleep 1000";
+  scenario.steps = [](Life& life) {
+    life.Run();
+    life.Log("up\n");
+    life.State();
+    life.Restart();
+    life.Log("up\nup\n");
+    life.State();
+    life.Stop();
+    life.State();
+    life.OwnEvents();
+    life.Remove();
+  };
+  TryEach(scenario, {
+                        "shim: 0",
+                        "run: ok",
+                        "log: as written",
+                        "state: ok RUNNING status 0",
+                        "restart: ok status 137",
+                        "log: as written",
+                        "state: ok RUNNING status 0",
+                        "stop: ok status 137",
+                        "state: ok STOPPED status 137",
+                        "own events: ok create start exit=137 start exit=137",
+                        "remove: ok",
+                        "leftovers: none",
+                        "files: address config.json init.pid log log.json "
+                        "options.json rootfs runtime",
+                        "events:",
+                    });
 }
 
 TEST_CASE_METHOD(CrashTest, "Two heads killed anywhere: the end", "[crash]") {

@@ -84,6 +84,20 @@ class Life final {
   void State(const std::string& exec = {});
   void Delete(const std::string& exec = {});
   void Shutdown();
+
+  // ---- of a container that no engine has, in native_life.cc ----
+  // The instance is nobody's; before StartShim.
+  void LeaveEngine() { shim_.LeaveEngine(); }
+  // Its output goes to the log.
+  void Run();
+  void Restart();
+  void Stop();
+  // Waits until so much is in the log.
+  void Log(const std::string& text);
+  // What it keeps of what has happened.
+  void OwnEvents();
+  void Remove();
+
   // What is left on the machine, what files the bundle has, what the engine
   // was told.
   void Aftermath();
