@@ -285,6 +285,9 @@ TEST_CASE_METHOD(IntegrationTest, "A client of Attach must make sense",
         std::string("\xa2\x06\x01x", 4)}) {
     fails({start.SerializeAsString(), second}, Code::kInvalidArgument);
   }
+  input.set_input(std::string(5 << 20, 'x'));
+  fails({start.SerializeAsString(), input.SerializeAsString()},
+        Code::kResourceExhausted);
 }
 
 }  // namespace

@@ -20,8 +20,8 @@ namespace {
 
 constexpr Milliseconds kLimit{120'000};
 // What the container writes whenever it is told to.
-constexpr size_t kSize = 96'000'000;
-constexpr uint64_t kLog = 256 << 20;
+constexpr size_t kSize = 48'000'000;
+constexpr uint64_t kLog = 128 << 20;
 
 std::string NumberedLines() {
   std::string text;

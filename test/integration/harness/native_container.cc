@@ -6,13 +6,15 @@
 #include <filesystem>
 
 #include "google/protobuf/empty.pb.h"
+#include "test/integration/harness/leftovers.h"
 
 namespace hydra::testing {
 
 NativeContainer::NativeContainer(IntegrationTest* test, const std::string& id,
                                  const std::vector<std::string>& command,
                                  bool with_terminal)
-    : shim_(&test->containerd(), test->runtime(), id, command) {
+    : mark_(test->containerd().mark()),
+      shim_(&test->containerd(), test->runtime(), id, command) {
   shim_.LeaveEngine();
   shim_.spec()["process"]["terminal"] = with_terminal;
   shim_.WriteSpec();
@@ -28,8 +30,10 @@ NativeContainer::~NativeContainer() {
   if (!std::filesystem::exists(socket())) return;
   v1::RemoveRequest request;
   request.set_force(true);
-  // The instance may end before it answers.
-  (void)client_->Call(kInstance, "Remove", request.SerializeAsString());
+  // The instance may end before it answers. On a connection of its own: what
+  // served the other one may be dead.
+  (void)GrpcClient(socket()).Call(kInstance, "Remove",
+                                  request.SerializeAsString());
   CHECK(Eventually([&] { return !std::filesystem::exists(socket()); }));
 }
 
@@ -61,5 +65,16 @@ void NativeContainer::Write(const std::string& data) {
 }
 
 pid_t NativeContainer::Monitor() { return Inspect().monitor().pid(); }
+
+pid_t NativeContainer::GrpcProcess() {
+  const pid_t monitor = Monitor();
+  for (const ProcessInfo& process : ProcessesOf(mark_)) {
+    if (process.parent == monitor &&
+        process.command.find("hydra-grpc") != std::string::npos) {
+      return process.pid;
+    }
+  }
+  return 0;
+}
 
 }  // namespace hydra::testing

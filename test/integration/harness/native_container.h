@@ -61,10 +61,13 @@ class NativeContainer final {
   void Write(const std::string& data);
   // Of the process that has the container's init for a child.
   pid_t Monitor();
+  // Of what serves gRPC for it; 0 if nothing does.
+  pid_t GrpcProcess();
 
  private:
   static void Fail(const std::string& method, const std::string& message);
 
+  std::string mark_;
   BareShim shim_;
   std::unique_ptr<GrpcClient> client_;
   v1::RunRequest request_;
