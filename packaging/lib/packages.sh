@@ -15,9 +15,8 @@ readonly HYDRA_BUILD_PACKAGES=(
 # What only the tests use besides; libdevmapper1.02.1 is for Docker, which is
 # not installed itself.
 readonly HYDRA_TEST_PACKAGES=(
-  criu dbus e2fsprogs groff systemd spin valgrind zsh clang-14
-  libclang-rt-14-dev
-  libdevmapper1.02.1
+  criu dbus e2fsprogs groff python3-grpcio systemd spin valgrind zsh
+  clang-14 libclang-rt-14-dev libdevmapper1.02.1
 )
 
 # missing_packages NAME...: those of them that are not installed, in a line.
