@@ -22,8 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kPrefix[] = "hydra-it";
-
 bool Connects(const std::string& path) {
   const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address{};
@@ -31,20 +29,6 @@ bool Connects(const std::string& path) {
   strncpy(address.sun_path, path.c_str(), sizeof(address.sun_path) - 1);
   return connect(fd.get(), reinterpret_cast<const sockaddr*>(&address),
                  sizeof(address)) == 0;
-}
-
-// A suite that was killed could not clean up; the next one does, once.
-void SweepAbandoned() {
-  static bool swept = false;
-  if (std::exchange(swept, true)) return;
-  std::error_code error;
-  for (const fs::path& entry : fs::directory_iterator("/tmp", error)) {
-    const std::string name = entry.filename();
-    if (name.rfind(kPrefix, 0) != 0) continue;
-    const std::string owner = ReadFile(entry / "owner").value_or("");
-    if (owner.empty() || kill(std::stoi(owner), 0) == 0) continue;
-    RemoveLeftovers(name, entry);
-  }
 }
 
 // Plugins that are not tested here, and want something of the machine.
@@ -95,13 +79,9 @@ std::string FindShim(const std::string& runtime, const Engine& engine) {
 
 Containerd::Containerd(ContainerdOptions options)
     : options_(std::move(options)) {
-  SweepAbandoned();
-  std::string pattern = std::string("/tmp/") + kPrefix + "XXXXXX";
-  if (mkdtemp(pattern.data()) == nullptr) FAIL("mkdtemp " << pattern);
-  directory_ = pattern;
+  directory_ = MakeMarkedDirectory();
   mark_ = fs::path(directory_).filename();
   ns_ = options_.ns.empty() ? mark_ : options_.ns;
-  WriteFile(directory_ + "/owner", std::to_string(getpid()));
   fs::create_directory(fifo_directory());
   const std::string log = directory_ + "/containerd.log";
   log_.Reset(

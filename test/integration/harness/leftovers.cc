@@ -1,14 +1,17 @@
 #include "test/integration/harness/leftovers.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/mount.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <catch2/catch.hpp>
 #include <charconv>
 #include <filesystem>
 #include <optional>
+#include <utility>
 
 #include "test/integration/harness/files.h"
 #include "test/integration/harness/session.h"
@@ -18,6 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr char kPrefix[] = "hydra-it";
 constexpr std::array<const char*, 3> kSharedDirectories = {
     "/run/hydra", "/var/lib/hydra", "/run/containerd/runc"};
 
@@ -129,7 +133,29 @@ void KillAll(const std::string& mark) {
       Milliseconds(10'000));
 }
 
+// A suite that was killed could not clean up; the next one does, once.
+void SweepAbandoned() {
+  static bool swept = false;
+  if (std::exchange(swept, true)) return;
+  std::error_code error;
+  for (const fs::path& entry : fs::directory_iterator("/tmp", error)) {
+    const std::string name = entry.filename();
+    if (name.rfind(kPrefix, 0) != 0) continue;
+    const std::string owner = ReadFile(entry / "owner").value_or("");
+    if (owner.empty() || kill(std::stoi(owner), 0) == 0) continue;
+    RemoveLeftovers(name, entry);
+  }
+}
+
 }  // namespace
+
+std::string MakeMarkedDirectory() {
+  SweepAbandoned();
+  std::string directory = std::string("/tmp/") + kPrefix + "XXXXXX";
+  if (mkdtemp(directory.data()) == nullptr) FAIL("mkdtemp " << directory);
+  WriteFile(directory + "/owner", std::to_string(getpid()));
+  return directory;
+}
 
 pid_t ParentOf(pid_t pid) {
   const std::string stat =

@@ -15,6 +15,11 @@
 
 namespace hydra::testing {
 
+// Makes a directory below /tmp whose last name is such a mark. The first call
+// also removes what killed suites have left. Fails the running test; main
+// thread only.
+std::string MakeMarkedDirectory();
+
 struct ProcessInfo {
   pid_t pid = 0;
   pid_t parent = 0;
