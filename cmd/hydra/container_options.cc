@@ -18,6 +18,7 @@
 #include "shim/base/file.h"
 #include "shim/base/numbers.h"
 #include "shim/base/status.h"
+#include "shim/link/journal.h"
 
 namespace hydra::command {
 namespace {
@@ -225,6 +226,11 @@ absl::Status ReadRequest(const Invocation& invocation,
   uint64_t log_size = kDefaultLogSize;
   if (invocation.Has("log-max-size")) {
     HYDRA_ASSIGN_OR_RETURN(log_size, SizeOf(invocation, "log-max-size"));
+    if (log_size > 0 && log_size < link::kJournalMinBytes) {
+      return InvalidArgument("--log-max-size " +
+                             invocation.Get("log-max-size") +
+                             ": at least 1m, or 0 for none");
+    }
   }
   request->set_log_max_bytes(log_size);
   HYDRA_ASSIGN_OR_RETURN(*request->mutable_restart(),
@@ -305,7 +311,8 @@ const std::vector<Option>& ContainerOptions() {
       {"-l,--label", "NAME=VALUE", "for people, and for ps and inspect", true},
       {"--annotation", "NAME=VALUE", "into its config.json", true},
       {"--log-max-size", "SIZE",
-       "of its output, kept on disk; 64m if not given, 0 for none"},
+       "of its output, kept on disk: 1m or more, 64m if not given, 0 for "
+       "none"},
       {"--exit-dir", "DIRECTORY",
        "write the exit status to a file there, named by the id", false,
        "directory"},

@@ -125,6 +125,12 @@ absl::StatusOr<int> Freeze(const Invocation& invocation, const char* method,
         HYDRA_ASSIGN_OR_RETURN(const task::StateResponse state,
                                StateOf(client));
         if (state.status() == wanted) return Json{{"changed", false}};
+        if (state.status() == containerd::v1::types::STOPPED ||
+            state.status() == containerd::v1::types::CREATED) {
+          return FailedPrecondition("container " + client.instance().id +
+                                    " is " + StatusText(state.status()) +
+                                    ": it does not run");
+        }
         task::PauseRequest request;
         request.set_id(client.instance().id);
         const auto answer = client.Task(method, request);

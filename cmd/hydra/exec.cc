@@ -10,6 +10,7 @@
 #include "cmd/hydra/find.h"
 #include "cmd/hydra/foreground.h"
 #include "cmd/hydra/native.h"
+#include "cmd/hydra/output.h"
 #include "cmd/hydra/spec.h"
 #include "cmd/hydra/verbs.h"
 #include "containerd/task/v2/task.pb.h"
@@ -65,6 +66,13 @@ absl::StatusOr<task::ExecProcessRequest> MakeRequest(
   HYDRA_ASSIGN_OR_RETURN(
       const v1::InspectResponse inspected,
       client->Instance<v1::InspectResponse>("Inspect", v1::InspectRequest()));
+  const auto status = inspected.container().status();
+  if (status != containerd::v1::types::RUNNING &&
+      status != containerd::v1::types::CREATED) {
+    return FailedPrecondition("container " + client->instance().id + " is " +
+                              StatusText(status) +
+                              ": nothing can be run in it");
+  }
   HYDRA_ASSIGN_OR_RETURN(const Json process,
                          ProcessSpec(invocation, inspected.container()));
   task::ExecProcessRequest request;
@@ -78,6 +86,15 @@ absl::StatusOr<task::ExecProcessRequest> MakeRequest(
   return request;
 }
 
+// What could not be started is not kept.
+void Undo(Client* client, const task::ExecProcessRequest& request) {
+  task::DeleteRequest remove;
+  remove.set_id(request.id());
+  remove.set_exec_id(request.exec_id());
+  // The error that led here is the one to tell.
+  (void)client->Task<task::DeleteResponse>("Delete", remove);
+}
+
 absl::StatusOr<int> ExecDetached(const Invocation& invocation, Client* client,
                                  const task::ExecProcessRequest& request) {
   HYDRA_RETURN_IF_ERROR(client->Task("Exec", request).status());
@@ -85,7 +102,10 @@ absl::StatusOr<int> ExecDetached(const Invocation& invocation, Client* client,
   start.set_id(request.id());
   start.set_exec_id(request.exec_id());
   const auto started = client->Task<task::StartResponse>("Start", start);
-  if (!started.ok()) return TellStartFailure(invocation, started.status());
+  if (!started.ok()) {
+    Undo(client, request);
+    return TellStartFailure(invocation, started.status());
+  }
   if (!invocation.json()) return 0;
   Json object = IdentityOf(client->instance());
   object["exec_id"] = request.exec_id();
@@ -118,6 +138,7 @@ absl::StatusOr<int> ExecAttached(const Invocation& invocation,
   const absl::StatusOr<Session::End> end = session->Run("Start", feed);
   if (end.ok()) return FinishSession(invocation, client->instance(), *end);
   if (session->started()) return end.status();
+  Undo(client.get(), request);
   return TellStartFailure(invocation, end.status());
 }
 

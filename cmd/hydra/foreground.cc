@@ -31,6 +31,18 @@ int StatusOfFailure(const std::string& message) {
   return kOwnStatus;
 }
 
+std::string HintForFailure(int exit_status) {
+  switch (exit_status) {
+    case kNoProgram:
+      return "programs are looked for in the container's file system, by its "
+             "PATH unless there is a slash in the name";
+    case kCannotExecute:
+      return "a program is a file of the container's that its user may execute";
+    default:
+      return {};
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<Session::Options> SessionOptions(const Invocation& invocation) {
@@ -43,8 +55,10 @@ absl::StatusOr<Session::Options> SessionOptions(const Invocation& invocation) {
 }
 
 int TellStartFailure(const Invocation& invocation, const absl::Status& status) {
-  Complain(invocation.json(), invocation.verb().name, status);
-  return StatusOfFailure(Message(status));
+  const int exit_status = StatusOfFailure(Message(status));
+  Complain(invocation.json(), invocation.verb().name, status, "",
+           HintForFailure(exit_status));
+  return exit_status;
 }
 
 absl::StatusOr<int> FinishSession(const Invocation& invocation,

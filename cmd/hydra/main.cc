@@ -50,16 +50,14 @@ int Run(std::vector<std::string> words) {
   }
   const Verb* verb = FindVerb(words[0]);
   if (verb == nullptr) {
-    Complain(
-        WantsJson(words), "",
-        InvalidArgument(words[0] +
-                        ": there is no such verb; `hydra help` lists them"));
+    Complain(WantsJson(words), "",
+             InvalidArgument(words[0] + ": there is no such verb"));
     return kUsageStatus;
   }
   words.erase(words.begin());
   const absl::StatusOr<Invocation> invocation = Parse(*verb, words);
   if (!invocation.ok()) {
-    Complain(WantsJson(words), "", invocation.status());
+    Complain(WantsJson(words), verb->name, invocation.status());
     return verb->usage_status;
   }
   if (invocation->Has("help")) {

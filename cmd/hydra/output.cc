@@ -75,14 +75,16 @@ const char* CodeName(absl::StatusCode code) {
   return index < kNames.size() ? kNames[index] : "UNKNOWN";
 }
 
-const char* HintFor(absl::StatusCode code) {
+std::string HintFor(absl::StatusCode code, const std::string& verb) {
   switch (code) {
     case absl::StatusCode::kNotFound:
-      return "`hydra ps -a` lists what there is";
+      return "if it is a container that is missing: `hydra ps -a` lists those "
+             "that there are";
     case absl::StatusCode::kAlreadyExists:
       return "remove it with `hydra rm -f`, or take another name";
     case absl::StatusCode::kInvalidArgument:
-      return "`hydra help VERB` says what it takes";
+      return "`hydra help" + (verb.empty() ? "" : " " + verb) +
+             "` says what it takes";
     case absl::StatusCode::kPermissionDenied:
       return "be root, or the user who started the container";
     case absl::StatusCode::kUnavailable:
@@ -112,23 +114,20 @@ absl::Status PrintJson(const Json& object) {
 }
 
 void Complain(bool json, const std::string& verb, const absl::Status& status,
-              const std::string& container) {
+              const std::string& container, std::string hint) {
+  if (hint.empty()) hint = HintFor(status.code(), verb);
   std::string text;
   if (json) {
     Json error = {{"code", CodeName(status.code())},
                   {"message", Message(status)},
-                  {"hint", HintFor(status.code())}};
+                  {"hint", hint}};
     if (!container.empty()) error["container"] = container;
     text = Dump(WithSchema({{"error", error}}));
   } else {
     const bool colors = HasColors(STDERR_FILENO);
     text = std::string(colors ? "\033[31m" : "") + "hydra" +
            (verb.empty() ? "" : " " + verb) + ":" +
-           (colors ? "\033[0m " : " ") + Message(status) + "\n";
-    // What is wrong with the words is said in the message itself.
-    if (!absl::IsInvalidArgument(status)) {
-      text += std::string("  ") + HintFor(status.code()) + "\n";
-    }
+           (colors ? "\033[0m " : " ") + Message(status) + "\n  " + hint + "\n";
   }
   (void)WriteOutput(STDERR_FILENO, text);  // There is nobody to tell.
 }

@@ -31,9 +31,10 @@ absl::Status PrintJson(const Json& object);
 absl::Status Print(std::string_view text);
 
 // An error on standard error, as the invocation has its output. `container` is
-// the one that it is about, if there are several.
+// the one that it is about, if there are several; `hint` what to do about it,
+// if there is more to be said than the status's code does.
 void Complain(bool json, const std::string& verb, const absl::Status& status,
-              const std::string& container = {});
+              const std::string& container = {}, std::string hint = {});
 // A note for people on standard error; nothing with --format json.
 void Note(const Invocation& invocation, const std::string& text);
 

@@ -93,12 +93,10 @@ absl::Status CheckCount(const Verb& verb, size_t count) {
                argument.count != Argument::Count::kAny;
   }
   if (!missing.empty()) {
-    return InvalidArgument("hydra " + verb.name + ": " + missing +
-                           " is missing");
+    return InvalidArgument(missing + " is missing");
   }
   if (bounded && count > verb.arguments.size()) {
-    return InvalidArgument("hydra " + verb.name +
-                           ": takes no more arguments than " +
+    return InvalidArgument("no more arguments are taken than " +
                            std::to_string(verb.arguments.size()));
   }
   return absl::OkStatus();
@@ -127,7 +125,7 @@ absl::StatusOr<Invocation> Parse(const Verb& verb,
   try {
     app.parse(ours);
   } catch (const CLI::ParseError& error) {
-    return InvalidArgument("hydra " + verb.name + ": " + error.what());
+    return InvalidArgument(error.what());
   }
   size_t rest = cut;
   if (rest < words.size() && words[rest] == "--") ++rest;
