@@ -88,7 +88,10 @@ TEST_CASE_METHOD(CliTest, "hydra stop", "[cli][hydra]") {
   CHECK(Hydra({"stop", "nosuch"}).status == 1);
 
   (void)Must(Join({"create", "--name", "g", "--rootfs", rootfs()}, kTrapping));
-  CHECK(MustJson({"stop", "-t", "0", "g"})["changed"] == true);
+  // What has not begun need not be ended.
+  CHECK(MustJson({"stop", "-t", "0", "g"})["changed"] == false);
+  CHECK(StatusOf("g") == "created");
+  CHECK(Must({"rm", "g"}) == "g\n");
 }
 
 TEST_CASE_METHOD(CliTest, "hydra restart", "[cli][hydra]") {

@@ -21,9 +21,6 @@ TEST_CASE_METHOD(CliTest, "hydra run gives the process's output and status",
   CHECK(result.err == "err\n");
   CHECK(Must({"ps", "-aq"}).empty());
 
-  // Killed by a signal, as a shell has it.
-  CHECK(Hydra(RunArguments({"--rm"}, {"sh", "-c", "kill -9 $$; sleep 100"}))
-            .status != 0);
   // All of a large output, in order.
   const Result large =
       Hydra(RunArguments({"--rm"}, {"sh", "-c", "seq 100000; exit 3"}));
