@@ -1,6 +1,7 @@
 #include <CLI/CLI.hpp>
 #include <memory>
 
+#include "cmd/hydra/find.h"
 #include "cmd/hydra/verb.h"
 #include "shim/base/status.h"
 
@@ -137,6 +138,7 @@ absl::StatusOr<Invocation> Parse(const Verb& verb,
   if (format != "text" && format != "json") {
     return InvalidArgument("--format " + format + ": text or json");
   }
+  HYDRA_RETURN_IF_ERROR(TimeoutOf(invocation).status());
   HYDRA_RETURN_IF_ERROR(CheckCount(verb, invocation.arguments_.size()));
   return invocation;
 }
