@@ -10,12 +10,19 @@
 #include "shim/base/log.h"
 #include "shim/base/status.h"
 #include "shim/events/outbox.h"
+#include "shim/io/sink.h"
 
 namespace hydra {
 namespace {
 
 // Go's zero time, year 1, in seconds of Unix time.
 constexpr int64_t kGoZeroTime = -62'135'596'800;
+
+// A client's FIFOs are for the run that it has asked for, and may have gone
+// with it: the next one writes to the log, and is written to by WriteInput.
+std::string NameForNextRun(const std::string& name) {
+  return name.starts_with(kClientPrefix) ? kNobodyName : name;
+}
 
 // Short, and apart from those of other instances: one directory holds the
 // console sockets of an engine's instances, because a socket's path is bounded.
@@ -211,9 +218,9 @@ void Instance::ReplaceInit() {
   fresh.set_replaces(before);
   fresh.set_phase(state::PHASE_STOPPED);
   fresh.set_terminal(init->terminal());
-  fresh.set_stdin(init->stdin());
-  fresh.set_stdout(init->stdout());
-  fresh.set_stderr(init->stderr());
+  fresh.set_stdin(NameForNextRun(init->stdin()));
+  fresh.set_stdout(NameForNextRun(init->stdout()));
+  fresh.set_stderr(NameForNextRun(init->stderr()));
   // The pid stays until there is another: an engine has no task without one.
   fresh.set_pid(init->pid());
   *init = std::move(fresh);
