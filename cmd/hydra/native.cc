@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,6 +30,8 @@ constexpr size_t kMaxMessage = 4096;
 constexpr int kListenerFd = 3;
 constexpr int kReadyFd = 4;
 constexpr int kReadyTimeoutMs = 5000;
+constexpr int kAbandonPollMs = 5;
+constexpr int kAbandonPolls = 1000;
 
 absl::Status MakeBundle(const NativePlace& place,
                         const nlohmann::ordered_json& spec) {
@@ -216,6 +219,16 @@ absl::StatusOr<FoundInstance> BecomeInstance(
   HYDRA_RETURN_IF_ERROR(AwaitReady(read_end.get()));
   std::move(remove).Cancel();
   return FoundAt(place);
+}
+
+void AbandonInstance(const FoundInstance& instance) {
+  const pid_t monitor = getppid();
+  kill(monitor, SIGKILL);
+  // Until we are somebody else's child; it is not waited for for ever.
+  for (int i = 0; i < kAbandonPolls && getppid() == monitor; ++i) {
+    poll(nullptr, 0, kAbandonPollMs);
+  }
+  (void)RemoveDead(instance, true);  // The error that led here is told.
 }
 
 absl::Status RemoveDead(const FoundInstance& instance, bool force) {

@@ -40,6 +40,11 @@ absl::StatusOr<FoundInstance> StartInstance(const NativePlace& place,
 absl::StatusOr<FoundInstance> BecomeInstance(
     const NativePlace& place, const nlohmann::ordered_json& spec);
 
+// In the child that BecomeInstance has returned in: ends the monitor and removes
+// the instance. The monitor's parent sees that it was killed, where one that
+// leaves in peace has status 0.
+void AbandonInstance(const FoundInstance& instance);
+
 // Removes what is left of an instance whose monitor does not answer.
 // FailedPrecondition: an engine has it, which does so itself at its next
 // contact; or its monitor is alive, and `force` is not set.

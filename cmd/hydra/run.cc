@@ -71,8 +71,13 @@ absl::StatusOr<int> RunDetached(const Invocation& invocation,
   const auto response =
       client->Instance<v1::RunResponse>("Run", container.request);
   if (!response.ok()) {
-    Undo(client.get());
-    return TellStartFailure(invocation, response.status());
+    const int exit_status = TellStartFailure(invocation, response.status());
+    if (invocation.Has("lazy")) {
+      AbandonInstance(client->instance());
+    } else {
+      Undo(client.get());
+    }
+    return exit_status;
   }
   HYDRA_RETURN_IF_ERROR(
       WriteFiles(invocation, client->instance(), response->pid()));
