@@ -278,6 +278,7 @@ TaskService::Reply<TaskService::End> TaskService::Restart(
   }
   if (container->has_native()) {
     container->mutable_native()->set_stopped(false);
+    container->mutable_native()->set_failures(0);
   }
   BeginReplacement(call);
   if (container->init().number() == container->replacement().process() &&
