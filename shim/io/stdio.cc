@@ -95,7 +95,9 @@ absl::Status Stdio::OpenPipe(Slot slot) {
   HYDRA_ASSIGN_OR_RETURN(Pipe pipe, MakePipe());
   UniqueFd& ours = slot == kStdin ? pipe.write : pipe.read;
   UniqueFd& container = slot == kStdin ? pipe.read : pipe.write;
-  if (fchown(container.get(), config_.uid, config_.gid) < 0) {
+  // What an ordinary user makes is its own already, and can be nobody else's.
+  if (geteuid() == 0 &&
+      fchown(container.get(), config_.uid, config_.gid) < 0) {
     return ErrnoError(errno, "fchown pipe");
   }
   SetNonblocking(ours);
