@@ -105,10 +105,16 @@ std::string CriTest::Configuration(const Containerd& containerd) const {
       "[plugins.\"RUNTIME\".containerd.runtimes.hydra]\n"
       "runtime_type = \"io.containerd.hydra.v1\"\n"
       "[plugins.\"RUNTIME\".containerd.runtimes.hydra.options]\n"
-      "ConfigPath = \"DIRECTORY/options.toml\"\n";
+      "ConfigPath = \"DIRECTORY/options.toml\"\n"
+      "[plugins.\"RUNTIME\".containerd.runtimes.hydra-as-runc]\n"
+      "runtime_type = \"io.containerd.runc.v2\"\n"
+      "runtime_path = \"SHIM\"\n"
+      "[plugins.\"RUNTIME\".containerd.runtimes.hydra-as-runc.options]\n"
+      "Root = \"DIRECTORY/runc\"\n";
   text = Replaced(text, "RUNTIME", runtime);
   text = Replaced(text, "DIRECTORY", directory);
   text = Replaced(text, "PAUSE", kPauseImage);
+  text = Replaced(text, "SHIM", FindShim(kHydraRuntime, containerd.engine()));
   return Replaced(text, "CNI", containerd.engine().CniDirectory());
 }
 
@@ -187,10 +193,12 @@ cri::PodSandboxConfig CriTest::PodConfig() const {
   return config;
 }
 
-std::string CriTest::RunPod() {
+std::string CriTest::RunPod() { return RunPod(Handler()); }
+
+std::string CriTest::RunPod(const std::string& handler) {
   cri::RunPodSandboxRequest request;
   *request.mutable_config() = PodConfig();
-  request.set_runtime_handler(Handler());
+  request.set_runtime_handler(handler);
   return Must(&Stub::RunPodSandbox, request).pod_sandbox_id();
 }
 

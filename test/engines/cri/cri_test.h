@@ -72,8 +72,11 @@ class CriTest {
 
   // The runtime's handler, as containerd's configuration names it.
   std::string Handler() const { return is_hydra() ? "hydra" : "runc"; }
+  // One of runc's own type, which gets runc's options, with Hydra's path.
+  static constexpr char kHydraAsRunc[] = "hydra-as-runc";
   cri::PodSandboxConfig PodConfig() const;
   std::string RunPod();
+  std::string RunPod(const std::string& handler);
   std::string CreateContainer(const std::string& pod,
                               const PodContainer& wanted);
   std::string RunContainer(const std::string& pod, const PodContainer& wanted);

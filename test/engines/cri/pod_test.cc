@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "test/engines/cri/cri_test.h"
+#include "test/integration/harness/differences.h"
 #include "test/integration/harness/files.h"
 #include "test/integration/harness/leftovers.h"
 
@@ -152,22 +153,35 @@ TEST_CASE_METHOD(CriTest, "A container's resources are updated", "[cri]") {
   CHECK(ReadFile(limit) == std::to_string(48 * kMebibyte) + "\n");
 }
 
+TEST_CASE_METHOD(CriTest, "Hydra runs by its path under runc's type",
+                 "[cri][hydra]") {
+  if (TestEngine().major() == 1 && TestEngine().minor() < 7) {
+    HYDRA_SKIP("containerd 1.6's CRI knows no runtime_path");
+  }
+  const std::string id = RunContainer(RunPod(kHydraAsRunc), {});
+  CHECK(CountProcesses(containerd().mark(), "hydra-monitor") == 2);
+  // Where runc's options say.
+  CHECK(std::filesystem::exists(containerd().directory() + "/runc/k8s.io/" +
+                                id + "/state.json"));
+  CrashEngine();
+  CHECK(ExecSync(id, {"/bin/sh", "-c", "exit 4"}).exit_code() == 4);
+}
+
 TEST_CASE_METHOD(CriTest, "CRI learns what the runtime can do", "[cri]") {
-  if (TestEngine().major() < 2) HYDRA_SKIP("containerd 1 does not ask");
+  if (TestEngine().major() < 2) HYDRA_SKIP(kNotAsked);
   const auto status = Must(&Stub::Status, cri::StatusRequest());
   const cri::RuntimeHandler* ours = nullptr;
   const cri::RuntimeHandler* reference = nullptr;
+  // CRI asks only where the type is runc's own.
+  const std::string name = is_hydra() ? kHydraAsRunc : "runc";
   for (const cri::RuntimeHandler& handler : status.runtime_handlers()) {
-    if (handler.name() == Handler()) ours = &handler;
+    if (handler.name() == name) ours = &handler;
     if (handler.name() == "runc") reference = &handler;
   }
   REQUIRE(ours != nullptr);
   REQUIRE(reference != nullptr);
-  if (is_hydra() && !ours->features().recursive_read_only_mounts()) {
-    HYDRA_SKIP("this containerd asks no shim that is not called runc");
-  }
-  CHECK(ours->features().recursive_read_only_mounts() ==
-        reference->features().recursive_read_only_mounts());
+  CHECK(reference->features().recursive_read_only_mounts());
+  CHECK(ours->features().recursive_read_only_mounts());
   CHECK(ours->features().user_namespaces() ==
         reference->features().user_namespaces());
 }

@@ -10,6 +10,10 @@
 
 namespace hydra::testing {
 
+// Why a test of what the runtime can do is skipped.
+inline constexpr char kNotAsked[] =
+    "containerd 1 asks no shim what its runtime can do";
+
 // Why the test case may fail with the runtime and the engine under test; empty
 // if it must not.
 std::string ReferenceFault(const std::string& test_case);
