@@ -66,6 +66,45 @@ TEST_CASE_METHOD(RestoreTest, "Containers outlive Docker under load",
   }
 }
 
+// All commands that need the container's shim.
+TEST_CASE_METHOD(RestoreTest,
+                 "Twelve commands reach a container of the Docker before",
+                 "[docker][engine]") {
+  StartDetached("it", {"/bin/sh", "-c", "while read x; do echo got-$x; done"},
+                {"-i"});
+  KillEngines();
+  StartEngines();
+  {
+    Session attach(Command({"attach", "it"}));
+    attach.Write("word\n");
+    CHECK(attach.ReadUntil("got-word"));
+  }
+  CHECK(Must({"exec", "it", "/bin/echo", "here"}) == "here");
+  CHECK(Lines(Must({"top", "it"})).size() == 2);
+  // Docker 28 looks for the device of a network where the container has none,
+  // and shows noughts for it.
+  const std::string pids = TestEngine().major() < 2 ? "1" : "0";
+  CHECK(Eventually([&] {
+    return Must({"stats", "--no-stream", "--format", "{{.PIDs}}", "it"}) ==
+           pids;
+  }));
+  Must({"pause", "it"});
+  CHECK(Inspect("it", ".State.Status") == "paused");
+  Must({"unpause", "it"});
+  Session wait(Command({"wait", "it"}));
+  Must({"kill", "it"});
+  CHECK(wait.Wait() == 0);
+  CHECK(wait.out() == "137\n");
+  Must({"start", "it"});
+  const std::string pid = Inspect("it", ".State.Pid");
+  Must({"restart", "-t", "0", "it"});
+  CHECK(Inspect("it", ".State.Pid") != pid);
+  Must({"stop", "-t", "0", "it"});
+  CHECK(Inspect("it", ".State.ExitCode") == "137");
+  CHECK(Docker(RunArguments({"--rm"}, {"/bin/sh", "-c", "exit 3"})).status ==
+        3);
+}
+
 TEST_CASE_METHOD(RestoreTest,
                  "A container that ends while Docker is down has "
                  "its status",
