@@ -1,5 +1,7 @@
 #include "cmd/containerd-shim-hydra-v1/bootstrap.h"
 
+#include <nlohmann/json.hpp>
+
 #include "containerd/runtime/bootstrap.pb.h"
 #include "shim/base/status.h"
 #include "shim/runtime/options.h"
@@ -9,6 +11,10 @@ namespace {
 
 using containerd::runtime::bootstrap::v1::BootstrapParams;
 using containerd::runtime::bootstrap::v1::BootstrapResult;
+
+constexpr char kTtrpc[] = "ttrpc";
+// The address's, which containerd 1.7 puts before it itself if it is gRPC's.
+constexpr std::string_view kScheme = "unix://";
 
 // Runtime options are the one extension that is for us; the others are passed
 // over, as the message allows.
@@ -55,11 +61,17 @@ absl::StatusOr<Bootstrap> DecodeBootstrap(const std::string& input,
 
 std::string EncodeAnswer(const Bootstrap& bootstrap,
                          const std::string& address) {
-  if (!bootstrap.is_message) return address;
+  if (!bootstrap.is_message) {
+    if (bootstrap.protocol == kTtrpc) return address;
+    return nlohmann::json{{"version", 2},
+                          {"address", address.substr(kScheme.size())},
+                          {"protocol", bootstrap.protocol}}
+        .dump();
+  }
   BootstrapResult result;
   result.set_version(2);
   result.set_address(address);
-  result.set_protocol("ttrpc");
+  result.set_protocol(kTtrpc);
   return result.SerializeAsString();
 }
 

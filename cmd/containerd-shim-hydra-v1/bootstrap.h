@@ -30,6 +30,8 @@ struct Bootstrap {
   // The engine's gRPC socket.
   std::string grpc_address;
   bool debug = false;
+  // What the engine is to speak: the runtime options say so.
+  std::string protocol = "ttrpc";
 };
 
 // InvalidArgument if `input` is neither.
@@ -38,7 +40,8 @@ absl::StatusOr<Bootstrap> DecodeBootstrap(const std::string& input,
 
 // What goes to standard output. Task API version 2 over ttrpc, which every
 // engine from 1.6 on takes, and with which 2.x starts one shim for each
-// container of a pod, where version 3 would put all of them into one.
+// container of a pod, where version 3 would put all of them into one. gRPC is
+// told in JSON, as containerd 1.7 reads it.
 std::string EncodeAnswer(const Bootstrap& bootstrap,
                          const std::string& address);
 

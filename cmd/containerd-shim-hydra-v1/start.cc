@@ -80,11 +80,15 @@ absl::Status Start(const Flags& flags) {
   SetLogContext("id=" + flags.id + " namespace=" + flags.container_namespace);
 
   HYDRA_ASSIGN_OR_RETURN(const std::string input, ReadInput(STDIN_FILENO));
-  HYDRA_ASSIGN_OR_RETURN(const Bootstrap bootstrap,
-                         DecodeBootstrap(input, flags));
+  HYDRA_ASSIGN_OR_RETURN(Bootstrap bootstrap, DecodeBootstrap(input, flags));
   HYDRA_ASSIGN_OR_RETURN(const RuntimeOptions options,
                          DecodeOptions(bootstrap.options));
   for (const std::string& warning : options.warnings) LogWarning(warning);
+  bootstrap.protocol = options.protocol;
+  if (bootstrap.is_message && bootstrap.protocol == "grpc") {
+    return InvalidArgument(
+        "protocol grpc: this containerd takes a shim that speaks it for dead");
+  }
   const InstanceName name = {bootstrap.grpc_address, flags.container_namespace,
                              flags.id};
   HYDRA_ASSIGN_OR_RETURN(const InstancePaths paths, PathsOf(name));
@@ -106,9 +110,8 @@ absl::Status Start(const Flags& flags) {
   request.log_fd = log.get();
   auto remove_address = absl::MakeCleanup([] { unlink("address"); });
   HYDRA_ASSIGN_OR_RETURN(const Programs programs, FindPrograms(true));
-  HYDRA_RETURN_IF_ERROR(
-      Launch(request, programs, std::move(listener),
-             [&] { return Answer(bootstrap, paths); }));
+  HYDRA_RETURN_IF_ERROR(Launch(request, programs, std::move(listener),
+                               [&] { return Answer(bootstrap, paths); }));
   std::move(remove_address).Cancel();
   return absl::OkStatus();
 }

@@ -116,9 +116,18 @@ absl::Status SetOption(const Key& key, const toml::node& value,
   return absl::OkStatus();
 }
 
+absl::Status ReadProtocol(const toml::node& value, const std::string& context,
+                          std::string* protocol) {
+  const auto* text = value.as_string();
+  if (text == nullptr || (text->get() != "ttrpc" && text->get() != "grpc")) {
+    return InvalidArgument(context + ": protocol is not \"ttrpc\" or \"grpc\"");
+  }
+  *protocol = text->get();
+  return absl::OkStatus();
+}
+
 absl::Status ReadOutputTable(std::string_view table_name,
-                             const toml::node& node,
-                             const std::string& context,
+                             const toml::node& node, const std::string& context,
                              std::string_view origin, RuntimeOptions* result) {
   const toml::table* table = node.as_table();
   if (table == nullptr) {
@@ -142,9 +151,8 @@ absl::Status ReadOutputTable(std::string_view table_name,
       return InvalidArgument(context + ": " + key +
                              " is not a string or an integer");
     }
-    HYDRA_RETURN_IF_ERROR(SetOutputOption(table_name, name.str(), text,
-                                          context + ": " + key,
-                                          &result->output));
+    HYDRA_RETURN_IF_ERROR(SetOutputOption(
+        table_name, name.str(), text, context + ": " + key, &result->output));
   }
   return absl::OkStatus();
 }
@@ -209,6 +217,10 @@ absl::StatusOr<RuntimeOptions> ParseOptionsToml(std::string_view text,
     if (IsOutputTable(name.str())) {
       HYDRA_RETURN_IF_ERROR(
           ReadOutputTable(name.str(), value, context, origin, &result));
+      continue;
+    }
+    if (name.str() == "protocol") {
+      HYDRA_RETURN_IF_ERROR(ReadProtocol(value, context, &result.protocol));
       continue;
     }
     const Key* key = FindKey(name.str());

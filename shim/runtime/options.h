@@ -8,7 +8,8 @@
 //   SystemdCgroup, NoPivotRoot, NoNewKeyring                     boolean
 //   IoUid, IoGid                                                 integer
 //
-// and tables of our own, [spool] and [log]: see output_options.h.
+// and of our own `protocol`, "ttrpc" or "grpc", and the tables [spool] and
+// [log]: see output_options.h.
 //
 // Any thread.
 
@@ -29,6 +30,9 @@ namespace hydra {
 struct RuntimeOptions {
   containerd::runc::v1::Options options;
   OutputOptions output;
+  // What the engine is told to speak. gRPC is for containerd 1.7, whose shims
+  // may: 1.6 knows only ttrpc, and 2 takes a shim that speaks gRPC for dead.
+  std::string protocol = "ttrpc";
   // What was ignored, one sentence each, for the log.
   std::vector<std::string> warnings;
 };

@@ -63,17 +63,21 @@ TEST_CASE_METHOD(IntegrationTest, "The engine learns what the runtime can do",
   CHECK(info["Features"]["linux"]["namespaces"] == runc["linux"]["namespaces"]);
 }
 
+size_t CountProcesses(const std::string& mark, const std::string& program) {
+  size_t count = 0;
+  for (const ProcessInfo& process : ProcessesOf(mark)) {
+    count += process.command.find(program) != std::string::npos;
+  }
+  return count;
+}
+
 // What a container is asked whose state runc is to keep at `root`.
 void CheckRoot(IntegrationTest* test, const std::string& root,
                const Arguments& flags) {
   test->StartDetached("c", {"/bin/sleep", "1000"}, Join({"--null-io"}, flags));
   CHECK(fs::exists(root + "/" + test->containerd().ns() + "/c/state.json"));
   CHECK(test->Exec("c", "e", {"/bin/true"}).status == 0);
-  size_t monitors = 0;
-  for (const ProcessInfo& process : ProcessesOf(test->containerd().mark())) {
-    monitors += process.command.rfind("hydra-monitor", 0) == 0;
-  }
-  CHECK(monitors == 1);
+  CHECK(CountProcesses(test->containerd().mark(), "hydra-monitor ") == 1);
   CHECK(test->Remove("c").status == 0);
 }
 
@@ -91,6 +95,31 @@ TEST_CASE_METHOD(IntegrationTest, "Options come in a file",
   const std::string file = containerd().directory() + "/options.toml";
   REQUIRE(WriteFile(file, "Root = \"" + root + "\"\n"));
   CheckRoot(this, root, {"--runtime-config-path", file});
+}
+
+TEST_CASE_METHOD(IntegrationTest, "gRPC is spoken where the engine can",
+                 "[dialect][hydra][engines]") {
+  if (TestEngine().major() != 1 || TestEngine().minor() < 7) {
+    HYDRA_SKIP(
+        "containerd 1.6 speaks only ttrpc to shims, and 2 takes a shim that "
+        "speaks gRPC for dead");
+  }
+  const std::string file = containerd().directory() + "/options.toml";
+  REQUIRE(WriteFile(file, "protocol = \"grpc\"\n"));
+  StartDetached("c", {"/bin/sleep", "1000"},
+                {"--null-io", "--runtime-config-path", file});
+  const pid_t pid = TaskPid("c");
+  CHECK(Exec("c", "e", {"/bin/sh", "-c", "exit 3"}).status == 3);
+  CHECK(CountProcesses(containerd().mark(), "hydra-grpc") == 1);
+  containerd().Kill();
+  containerd().Start();
+  NewEvents();
+  CHECK(TaskPid("c") == pid);
+  CHECK(Exec("c", "e", {"/bin/sh", "-c", "exit 4"}).status == 4);
+  MustCtr({"tasks", "kill", "-s", "KILL", "c"});
+  CHECK(events().WaitFor("/tasks/exit", "c").has_value());
+  REQUIRE(WaitForStatus("c", "STOPPED"));
+  CHECK(DeleteTask("c") == 137);
 }
 
 // A field of a protobuf message with wire type 2, and one with wire type 0, by

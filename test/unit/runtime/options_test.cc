@@ -104,6 +104,13 @@ IoGid = 5
   CHECK(options.io_gid() == 5);
 }
 
+TEST_CASE("the engine's protocol is ttrpc, or what the file says",
+          "[runtime]") {
+  CHECK(ParseOptionsToml("", "f")->protocol == "ttrpc");
+  CHECK(ParseOptionsToml("protocol = \"ttrpc\"", "f")->protocol == "ttrpc");
+  CHECK(ParseOptionsToml("protocol = \"grpc\"", "f")->protocol == "grpc");
+}
+
 TEST_CASE("an unknown key is a warning", "[runtime]") {
   const auto result = ParseOptionsToml("Nope = 1\nRoot = \"/r\"", "f.toml");
   REQUIRE(result.ok());
@@ -120,6 +127,10 @@ TEST_CASE("a wrong type is an error that names the key", "[runtime]") {
         std::pair{"IoUid = -1", "IoUid is not a user or group id"},
         std::pair{"IoGid = 4294967296", "IoGid is not a user or group id"},
         std::pair{"IoGid = 1.5", "IoGid is not a user or group id"},
+        std::pair{"protocol = 1",
+                  "protocol is not \"ttrpc\" or \"grpc\""},
+        std::pair{"protocol = \"http\"",
+                  "protocol is not \"ttrpc\" or \"grpc\""},
         std::pair{"[Root]\nx = 1", "Root is not a string"}}) {
     const auto result = ParseOptionsToml(text, "f");
     CHECK(absl::IsInvalidArgument(result.status()));

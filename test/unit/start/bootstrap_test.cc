@@ -1,6 +1,7 @@
 #include "cmd/containerd-shim-hydra-v1/bootstrap.h"
 
 #include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
 
 #include "containerd/runc/v1/options.pb.h"
 #include "containerd/runtime/bootstrap.pb.h"
@@ -36,6 +37,17 @@ TEST_CASE("no input is an old engine without options", "[start]") {
   CHECK(bootstrap->options.type_url().empty());
   CHECK(bootstrap->grpc_address == "/run/c.sock");
   CHECK(EncodeAnswer(*bootstrap, "unix:///s") == "unix:///s");
+}
+
+TEST_CASE("gRPC is told in JSON", "[start]") {
+  auto bootstrap = DecodeBootstrap("", FlagsOf("ns", "x"));
+  REQUIRE(bootstrap.ok());
+  bootstrap->protocol = "grpc";
+  const auto answer =
+      nlohmann::json::parse(EncodeAnswer(*bootstrap, "unix:///s"));
+  CHECK(answer == nlohmann::json{{"version", 2},
+                                 {"address", "/s"},
+                                 {"protocol", "grpc"}});
 }
 
 TEST_CASE("an Any is an old engine's options", "[start]") {

@@ -12,6 +12,7 @@
 #include "cmd/containerd-shim-hydra-v1/listener.h"
 #include "cmd/containerd-shim-hydra-v1/monitor_ref.h"
 #include "containerd/runtime/bootstrap.pb.h"
+#include "containerd/runtimeoptions/v1/options.pb.h"
 #include "test/unit/start/sandbox.h"
 
 namespace hydra::test {
@@ -187,6 +188,18 @@ TEST_CASE("a start that fails says one line and leaves nothing", "[start]") {
     input = std::string("\x0a\x1a") + "containerd.runc.v1.Options" +
             std::string("\x12\x06\x1a\x04") + "../x";
     expected = "enter shim cgroup: ";
+  }
+  SECTION("gRPC for an engine that cannot bear it") {
+    containerd::runtime::bootstrap::v1::BootstrapParams params;
+    params.set_instance_id("c1");
+    params.set_namespace_("ns");
+    runtimeoptions::v1::Options options;
+    options.set_config_body("protocol = \"grpc\"");
+    auto* extension = params.add_extensions()->mutable_value();
+    extension->set_type_url("runtimeoptions.v1.Options");
+    extension->set_value(options.SerializeAsString());
+    input = params.SerializeAsString();
+    expected = "protocol grpc: this containerd takes a shim that speaks it";
   }
   SECTION("an id that is none") {
     arguments = {"-id", "../c1", "start"};
