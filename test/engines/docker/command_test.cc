@@ -32,6 +32,19 @@ TEST_CASE_METHOD(DockerTest, "docker run has output and status", "[docker]") {
   CHECK(Docker(RunArguments({"--rm"}, {"/etc"})).status == 126);
 }
 
+TEST_CASE_METHOD(DockerTest, "docker run takes the runtime of daemon.json",
+                 "[docker][hydra]") {
+  if (!KnowsRuntimes(TestEngine())) {
+    HYDRA_SKIP("Docker 20.10 knows no runtime but runc");
+  }
+  Must({"run", "-d", "--network", "none", "--name", "it", "--runtime",
+        kNamedRuntime, kImageName, "/bin/sleep", "1000"});
+  const std::string state = directory() + "/runc/" + containerd().ns() + "/" +
+                            Inspect("it", ".Id") + "/state.json";
+  CHECK(fs::exists(state));
+  CHECK(Must({"exec", "it", "/bin/echo", "here"}) == "here");
+}
+
 TEST_CASE_METHOD(DockerTest, "docker run -i reads to the end", "[docker]") {
   RunOptions options;
   options.input = "some words\n";

@@ -9,6 +9,7 @@
 #include <exception>
 #include <filesystem>
 #include <iostream>
+#include <nlohmann/json.hpp>
 
 #include "test/integration/harness/files.h"
 #include "test/integration/harness/image.h"
@@ -16,15 +17,13 @@
 namespace hydra::testing {
 namespace {
 
-constexpr char kName[] = "test:1";
 constexpr Milliseconds kShimExit{10'000};
 
-// Whether Docker can be told of a runtime that is not runc.
+}  // namespace
+
 bool KnowsRuntimes(const Engine& engine) {
   return engine.major() > 1 || engine.minor() > 6;
 }
-
-}  // namespace
 
 DockerTest::DockerTest() {
   const Engine& engine = TestEngine();
@@ -36,7 +35,7 @@ DockerTest::DockerTest() {
   }
   containerd_ =
       std::make_unique<Containerd>(ContainerdOptions{.private_state = true});
-  WriteFile(directory() + "/daemon.json", "{\"live-restore\": true}");
+  WriteDaemonConfiguration();
   const std::string log = directory() + "/dockerd.log";
   log_.Reset(
       open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
@@ -75,6 +74,19 @@ DockerTest::~DockerTest() {
   for (const std::string& line : leftovers) text += line + '\n';
   INFO("left behind:\n" << text);
   CHECK(leftovers.empty());
+}
+
+void DockerTest::WriteDaemonConfiguration() const {
+  const std::string options = directory() + "/options.toml";
+  WriteFile(options, "Root = \"" + directory() + "/runc\"\n");
+  nlohmann::json configuration = {{"live-restore", true}};
+  if (KnowsRuntimes(TestEngine())) {
+    configuration["runtimes"][kNamedRuntime] = {
+        {"runtimeType", kHydraRuntime},
+        {"options",
+         {{"TypeUrl", "runtimeoptions.v1.Options"}, {"ConfigPath", options}}}};
+  }
+  WriteFile(directory() + "/daemon.json", configuration.dump());
 }
 
 void DockerTest::StartDaemon() {
@@ -125,7 +137,7 @@ void DockerTest::ImportImage() {
   WriteRootfs(root);
   const Result packed = Run({"tar", "-C", root, "-cf", archive, "."});
   if (packed.status != 0) FAIL("tar: " << packed.err);
-  Must({"import", archive, kName});
+  Must({"import", archive, kImageName});
   std::error_code error;
   std::filesystem::remove_all(root, error);
 }
@@ -169,7 +181,7 @@ Arguments DockerTest::RunArguments(const Arguments& flags,
   const std::string runtime =
       place_ == nullptr ? TestRuntime() : kReferenceRuntime;
   return Join(Join({"run", "--network", "none", "--runtime", runtime}, flags),
-              Join({kName}, command));
+              Join({kImageName}, command));
 }
 
 void DockerTest::StartDetached(const std::string& name,

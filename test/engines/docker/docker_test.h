@@ -19,11 +19,19 @@
 
 namespace hydra::testing {
 
+// Whether Docker on this containerd can be told of a runtime that is not runc.
+bool KnowsRuntimes(const Engine& engine);
+
 class DockerTest {
  public:
   DockerTest();
   // Removes the containers, and checks that nothing else is left.
   ~DockerTest();
+
+  static constexpr char kImageName[] = "test:1";
+  // Hydra in daemon.json, with a file of options, which says that runc's state
+  // is in directory() + "/runc".
+  static constexpr char kNamedRuntime[] = "hydra";
 
   bool is_hydra() const { return TestRuntime() == kHydraRuntime; }
   Containerd& containerd() { return *containerd_; }
@@ -50,6 +58,7 @@ class DockerTest {
                const std::string& value) const;
 
  private:
+  void WriteDaemonConfiguration() const;
   void StartDaemon();
   void ImportImage();
 
