@@ -9,7 +9,8 @@
 #   --release      release build, all its tests
 #   --integration  release build, the tests against containerd, and slow ones
 #   --engines      release build, the tests on every version of every engine;
-#                  fetches the engines from Debian's archive the first time
+#                  fetches the engines from Debian's archive the first time;
+#                  build/log/engines.md is the table of what passed
 #   --asan         AddressSanitizer and UndefinedBehaviorSanitizer, all tests
 #   --tsan         ThreadSanitizer, unit and process tests
 #   --fuzz         every fuzz target for a bounded time, with clang
@@ -88,6 +89,7 @@ run_tests() {
   directory=$(preset_directory "$root" "$preset")
   start=$(now_us)
   banner "$preset: $name tests"
+  rm -f "$directory/log/$name-again.xml"
   run_ctest "$directory" "$name" "$@"
   status=$?
   count "$directory/log/$name.xml"
@@ -209,9 +211,12 @@ stage_integration() {
 
 stage_engines() {
   build --engines release || return
-  run_tests --engines release engines -L "$engines" -j3
-  run_tests --engines release engines-reference -L "$engines_reference" -j3 \
+  # They wait more than they compute.
+  run_tests --engines release engines -L "$engines" -j4
+  run_tests --engines release engines-reference -L "$engines_reference" -j4 \
     --repeat until-pass:3
+  "$root/test/engines/table.sh" >"$root/build/log/engines.md" ||
+    trouble --engines "the table of the engines"
 }
 
 stage_asan() {

@@ -28,8 +28,8 @@ constexpr char kNoWayBack[] =
     "the second: going back ends the containers that 2 has started";
 
 constexpr char kLastEvent[] =
-    "containerd 2's own shim at times ends before it has sent its last event, "
-    "and on a busy machine mostly";
+    "on a busy machine, containerd 2's own shim mostly ends before it has sent "
+    "its last event";
 
 constexpr Difference kDifferences[] = {
     {"A detached container outlives its ctr", 2, 0, kLastEvent},
