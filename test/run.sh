@@ -30,6 +30,7 @@ readonly reference='^reference$'
 readonly fast='^(unit|process)$'
 readonly model='^model$'
 readonly chaos='^chaos$'
+readonly packaging='^packaging$'
 readonly engines='^engines$'
 readonly engines_reference='^engines-reference$'
 # Of one test, unless it sets a limit of its own.
@@ -186,7 +187,7 @@ run_engine_tests() {
   run_tests "$1" release integration -L "$engine" -j3
   run_tests "$1" release reference -L "$reference" -j3 --repeat until-pass:3
   run_tests "$1" release slow \
-    -LE "$fast|$engine|$reference|$model|$chaos|$engines|$engines_reference"
+    -LE "$fast|$engine|$reference|$model|$packaging|$chaos|$engines|$engines_reference"
   run_tests "$1" release chaos -L "$chaos"
 }
 
@@ -201,6 +202,7 @@ stage_release() {
   build --release release || return
   run_tests --release release fast -L "$fast" -j2
   run_tests --release release model -L "$model" -j2
+  run_tests --release release packaging -L "$packaging" -j2
   run_engine_tests --release
 }
 

@@ -13,11 +13,13 @@ readonly HYDRA_BUILD_PACKAGES=(
 )
 
 # What only the tests use besides; libdevmapper1.02.1 is for Docker, which is
-# not installed itself.
-readonly HYDRA_TEST_PACKAGES=(
+# not installed itself. Any kubectl will do, and two cannot be installed.
+HYDRA_TEST_PACKAGES=(
   criu dbus e2fsprogs groff python3-grpcio systemd spin valgrind zsh
   clang-14 libclang-rt-14-dev libdevmapper1.02.1
 )
+command -v kubectl >/dev/null || HYDRA_TEST_PACKAGES+=(kubernetes-client)
+readonly HYDRA_TEST_PACKAGES
 
 # missing_packages NAME...: those of them that are not installed, in a line.
 missing_packages() {
