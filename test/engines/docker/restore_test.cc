@@ -123,6 +123,27 @@ TEST_CASE_METHOD(RestoreTest,
 }
 
 TEST_CASE_METHOD(RestoreTest,
+                 "A restart policy holds for what ends while Docker is down",
+                 "[docker][engine]") {
+  StartDetached("on", {"/bin/sleep", "1000"}, {"--restart", "unless-stopped"});
+  StartDetached("off", {"/bin/sleep", "1000"});
+  const std::string before = Inspect("on", ".State.Pid");
+  const pid_t pids[] = {std::stoi(before),
+                        std::stoi(Inspect("off", ".State.Pid"))};
+  KillEngines();
+  for (const pid_t pid : pids) {
+    REQUIRE(kill(pid, SIGKILL) == 0);
+    REQUIRE(Eventually([pid] { return kill(pid, 0) != 0; }));
+  }
+  StartEngines();
+  CHECK(Eventually([&] {
+    return Inspect("on", ".State.Status") == "running" &&
+           Inspect("on", ".State.Pid") != before;
+  }));
+  CHECK(WaitFor("off", ".State.Status", "exited"));
+}
+
+TEST_CASE_METHOD(RestoreTest,
                  "Nothing that is logged while Docker is down is lost, or "
                  "waits",
                  "[docker][engine]") {
