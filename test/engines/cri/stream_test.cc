@@ -113,7 +113,8 @@ TEST_CASE_METHOD(StreamTest, "A container is attached to, and again", "[cri]") {
     stream.Write(std::string(word) + "\n");
     CHECK(stream.ReadUntil(std::string("got-") + word));
   }
-  CHECK(Log("c").find("stdout F got-two") != std::string::npos);
+  CHECK(Eventually(
+      [&] { return Log("c").find("stdout F got-two") != std::string::npos; }));
 }
 
 TEST_CASE_METHOD(StreamTest, "Logs are in CRI's format, and whole", "[cri]") {

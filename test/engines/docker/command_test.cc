@@ -80,7 +80,7 @@ TEST_CASE_METHOD(DockerTest, "docker attach talks, and attaches again",
     session.Write(std::string(word) + "\n");
     CHECK(session.ReadUntil(std::string("got-") + word));
   }
-  CHECK(Must({"logs", "it"}) == "got-one\ngot-two");
+  CHECK(Eventually([&] { return Must({"logs", "it"}) == "got-one\ngot-two"; }));
 }
 
 TEST_CASE_METHOD(DockerTest, "docker logs has every line", "[docker]") {
