@@ -44,6 +44,8 @@ failed=0
 skipped=0
 # "TEXT|STAGE" of everything that went wrong.
 troubles=()
+# The builds that are made ahead: their processes by preset.
+declare -A ahead=()
 # Tests that passed only when they were run again.
 unstable=()
 # What the tests that failed have said.
@@ -63,6 +65,44 @@ trouble() {
   troubles+=("$2|$1")
 }
 
+# build_ahead PRESET...: builds what the stages of these presets need, one after
+# the other, while others test: tests wait more than half of the time.
+build_ahead() {
+  local preset log before=''
+  for preset in "$@"; do
+    log=$(preset_directory "$root" "$preset")/log/ahead.log
+    mkdir -p "$(dirname "$log")"
+    # With a process group of its own, to be ended or hurried as one.
+    set -m
+    (
+      [ -z "$before" ] || tail --pid="$before" -f /dev/null
+      renice -n 19 "$BASHPID" >/dev/null
+      # shellcheck disable=SC2046  # a list of targets
+      build_preset "$root" "$preset" $(stage_targets "$preset")
+    ) >"$log" 2>&1 </dev/null &
+    before=$!
+    set +m
+    ahead[$preset]=$before
+  done
+}
+
+# Those that nobody has waited for, when the script ends before its time.
+end_builds() {
+  local builder
+  for builder in "${ahead[@]}"; do
+    kill -- -"$builder" 2>/dev/null
+  done
+}
+
+# stage_targets PRESET: what the stage of that name builds of it.
+stage_targets() {
+  case $1 in
+    asan) echo hydra_unit_tests hydra_programs ;;
+    tsan) echo hydra_unit_tests ;;
+    fuzz) echo hydra_fuzzers ;;
+  esac
+}
+
 # build STAGE PRESET [TARGET...]: quiet unless it fails.
 build() {
   local stage=$1 preset=$2 directory log start
@@ -72,6 +112,12 @@ build() {
   start=$(now_us)
   mkdir -p "$directory/log"
   banner "$preset: build"
+  if [ -n "${ahead[$preset]-}" ]; then
+    # What is left is to have all processors.
+    renice -n 0 -g "${ahead[$preset]}" >/dev/null 2>&1
+    wait "${ahead[$preset]}"
+    unset "ahead[$preset]"
+  fi
   if ! build_preset "$root" "$preset" "$@" >"$log" 2>&1 </dev/null; then
     # Enough for the first compiler error of each of two parallel jobs.
     grep -m 1 -A 30 -E '^FAILED|[Ee]rror' "$log" || tail -n 40 "$log"
@@ -185,7 +231,9 @@ sanitizer_reports() {
 # What containerd's own shim loses now and then is not ours to fail for.
 run_engine_tests() {
   run_tests "$1" release integration -L "$engine" -j3
-  run_tests "$1" release reference -L "$reference" -j3 --repeat until-pass:3
+  # The engines' stage has the same of this engine, and of others.
+  has_stage engines ||
+    run_tests "$1" release reference -L "$reference" -j3 --repeat until-pass:3
   run_tests "$1" release slow \
     -LE "$fast|$engine|$reference|$model|$packaging|$chaos|$engines|$engines_reference"
   run_tests "$1" release chaos -L "$chaos"
@@ -199,8 +247,13 @@ stage_quick() {
 }
 
 stage_release() {
+  local preset later=()
   build --release release || return
   run_tests --release release fast -L "$fast" -j2
+  for preset in asan tsan fuzz; do
+    has_stage "$preset" && later+=("$preset")
+  done
+  build_ahead "${later[@]}"
   run_tests --release release model -L "$model" -j2
   run_tests --release release packaging -L "$packaging" -j2
   run_engine_tests --release
@@ -223,7 +276,8 @@ stage_engines() {
 
 stage_asan() {
   local programs
-  build --asan asan hydra_unit_tests hydra_programs || return
+  # shellcheck disable=SC2046  # a list of targets
+  build --asan asan $(stage_targets asan) || return
   # The tests against containerd are those of the release build, which need no
   # sanitizer themselves: half of the time would be their compilation.
   build --asan release hydra_integration_tests || return
@@ -238,7 +292,7 @@ stage_asan() {
 }
 
 stage_tsan() {
-  build --tsan tsan hydra_unit_tests || return
+  build --tsan tsan "$(stage_targets tsan)" || return
   sanitizer_environment "$(preset_directory "$root" tsan)"
   run_tests --tsan tsan fast -L "$fast" -j2
   unset ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
@@ -246,7 +300,7 @@ stage_tsan() {
 }
 
 stage_fuzz() {
-  build --fuzz fuzz test/fuzz/all || return
+  build --fuzz fuzz "$(stage_targets fuzz)" || return
   run_tests --fuzz fuzz fuzz -L '^fuzz$' -j2
 }
 
@@ -255,6 +309,11 @@ stage_bench() {
   banner "release: benchmark"
   "$root/test/bench/run.sh" --json "$root/build/log/bench.json" \
     --svg "$root/build/log/bench.svg" || trouble --bench "the benchmark"
+}
+
+# has_stage NAME: whether it is among those that are run now.
+has_stage() {
+  [[ " ${stages[*]} " == *" $1 "* ]]
 }
 
 main() {
@@ -277,6 +336,7 @@ main() {
   install_packages "$log" "${HYDRA_BUILD_PACKAGES[@]}" \
     "${HYDRA_TEST_PACKAGES[@]}"
 
+  trap end_builds EXIT
   for stage in "${stages[@]}"; do
     "stage_$stage"
   done
