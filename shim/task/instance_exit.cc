@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <sys/epoll.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -184,6 +185,15 @@ void Instance::EnterCgroup(int pid) {
     LogWarning("cgroup of the container, no metrics and no OOM events: ",
                Message(found.status()));
     return;
+  }
+  if (geteuid() != 0) {
+    // An ordinary user's container may have none of its own: it is where we
+    // are, and what is counted and listed there is everybody's.
+    const absl::StatusOr<Cgroup> ours = Cgroup::OfProcess(getpid());
+    if (ours.ok() && ours->paths().directories == found->paths().directories) {
+      LogInfo("the container has no cgroup of its own: no metrics");
+      return;
+    }
   }
   state::Container* container = record_.mutable_container();
   container->set_cgroup_mode(static_cast<int>(found->paths().mode));

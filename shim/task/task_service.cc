@@ -20,6 +20,7 @@
 #include "shim/cgroup/warm_up.h"
 #include "shim/runtime/options.h"
 #include "shim/state/paths.h"
+#include "shim/task/pid_namespace.h"
 #include "shim/task/topics.h"
 
 namespace hydra {
@@ -150,6 +151,9 @@ TaskService::Reply<task::PidsResponse> TaskService::Pids(
   std::vector<int> pids;
   if (const auto cgroup = instance_.cgroup(); cgroup.has_value()) {
     pids = ProcessesOf(*cgroup);
+  } else if (geteuid() != 0 && container->private_pid_namespace()) {
+    // The runtime needs a cgroup, too.
+    pids = ProcessesInNamespaceOf(static_cast<pid_t>(container->init().pid()));
   } else if (container->init().phase() != state::PHASE_STOPPED) {
     const auto runtime = instance_.runtime();
     absl::StatusOr<std::vector<int>> listed =
