@@ -1,5 +1,8 @@
 #include "cmd/hydra/find.h"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <optional>
 
@@ -19,6 +22,20 @@ bool IsNamed(const FoundInstance& instance, const std::string& name) {
   return name == instance.id ||
          name == instance.container_namespace + "/" + instance.id ||
          name == FullName(instance);
+}
+
+// An instance lets nobody in but root and its owner, and says nothing to
+// others.
+absl::Status CheckAccess(const FoundInstance& instance) {
+  struct stat info;
+  if (geteuid() == 0 || stat(instance.socket.c_str(), &info) != 0 ||
+      info.st_uid == geteuid()) {
+    return absl::OkStatus();
+  }
+  return MakeError(absl::StatusCode::kPermissionDenied,
+                   "container " + instance.id + " is user " +
+                       std::to_string(info.st_uid) + "'s, and we are " +
+                       std::to_string(geteuid()));
 }
 
 }  // namespace
@@ -56,6 +73,7 @@ absl::StatusOr<FoundInstance> FindContainer(const Invocation& invocation,
     for (const FoundInstance& match : matches) text += " " + FullName(match);
     return InvalidArgument(text);
   }
+  HYDRA_RETURN_IF_ERROR(CheckAccess(matches[0]));
   return matches[0];
 }
 

@@ -16,7 +16,8 @@ namespace hydra::command {
 
 // The one that `name` means: an id, the beginning of one, NAMESPACE/ID or
 // ENGINE/NAMESPACE/ID; an id that is the whole of it wins. NotFound;
-// InvalidArgument, with the candidates, if there are several.
+// InvalidArgument, with the candidates, if there are several; PermissionDenied:
+// it is another user's.
 absl::StatusOr<FoundInstance> FindContainer(const Invocation& invocation,
                                             const std::string& name);
 

@@ -180,6 +180,11 @@ class Stats final {
     const auto response =
         watched->client->Task<task::StatsResponse>("Stats", request);
     watched->status = response.status();
+    if (absl::IsNotFound(response.status())) {
+      watched->status = FailedPrecondition(
+          "container " + watched->instance.id +
+          " has no cgroup of its own that counts what it uses");
+    }
     if (!response.ok()) return;
     absl::StatusOr<Usage> usage = UsageOf(response->stats());
     watched->status = usage.status();
