@@ -19,34 +19,48 @@ absl::Status Wrong(const std::string& path, const std::string& what) {
   return InvalidArgument(path + ": " + what);
 }
 
+using Kind = Json::value_t;
+
+// What of a config.json is read or changed here, and what it must be if it is
+// there; the rest is the runtime's to judge.
+struct Field {
+  const char* pointer;
+  Kind kind;
+};
+constexpr Field kFields[] = {{"/process", Kind::object},
+                             {"/process/args", Kind::array},
+                             {"/process/env", Kind::array},
+                             {"/process/terminal", Kind::boolean},
+                             {"/root", Kind::object},
+                             {"/root/path", Kind::string},
+                             {"/mounts", Kind::array},
+                             {"/linux", Kind::object},
+                             {"/linux/cgroupsPath", Kind::string},
+                             {"/linux/resources", Kind::object},
+                             {"/annotations", Kind::object}};
+
 absl::Status CheckShape(const std::string& path, const Json& spec) {
   if (!spec.is_object()) return Wrong(path, "no object");
-  if (!spec.contains("process") || !spec["process"].is_object()) {
-    return Wrong(path, "process: missing");
-  }
-  if (!spec.contains("root") || !spec["root"].is_object() ||
-      !spec["root"].contains("path") || !spec["root"]["path"].is_string()) {
-    return Wrong(path, "root.path: missing");
-  }
-  const Json& process = spec["process"];
-  if (process.contains("args")) {
-    if (!process["args"].is_array()) {
-      return Wrong(path, "process.args: no array");
-    }
-    for (const Json& word : process["args"]) {
-      if (!word.is_string()) return Wrong(path, "process.args: no text");
+  for (const Field& field : kFields) {
+    const Json::json_pointer pointer(field.pointer);
+    if (spec.contains(pointer) && spec[pointer].type() != field.kind) {
+      return Wrong(path, std::string(field.pointer) + ": must be of type " +
+                             Json(field.kind).type_name());
     }
   }
-  if (process.contains("terminal") && !process["terminal"].is_boolean()) {
-    return Wrong(path, "process.terminal: neither true nor false");
-  }
-  for (const char* name : {"linux", "annotations"}) {
-    if (spec.contains(name) && !spec[name].is_object()) {
-      return Wrong(path, std::string(name) + ": no object");
+  for (const char* needed : {"/process", "/root/path"}) {
+    if (!spec.contains(Json::json_pointer(needed))) {
+      return Wrong(path, std::string(needed) + ": missing");
     }
   }
-  if (spec.contains("mounts") && !spec["mounts"].is_array()) {
-    return Wrong(path, "mounts: no array");
+  for (const Json& word : spec["process"].value("args", Json::array())) {
+    if (!word.is_string()) return Wrong(path, "/process/args: no text");
+  }
+  for (const Json& mount : spec.value("mounts", Json::array())) {
+    if (!mount.is_object() ||
+        (mount.contains("type") && !mount["type"].is_string())) {
+      return Wrong(path, "/mounts: no mount");
+    }
   }
   return absl::OkStatus();
 }
@@ -61,10 +75,7 @@ void MakePathsAbsolute(const std::string& directory, Json* spec) {
   MakeAbsolute(directory, &(*spec)["root"]["path"]);
   if (!spec->contains("mounts")) return;
   for (Json& mount : (*spec)["mounts"]) {
-    if (!mount.is_object() || !mount.contains("source") ||
-        !mount["source"].is_string()) {
-      continue;
-    }
+    if (!mount.contains("source") || !mount["source"].is_string()) continue;
     bool is_bind = mount.value("type", "") == "bind";
     if (mount.contains("options") && mount["options"].is_array()) {
       for (const Json& option : mount["options"]) {
@@ -127,7 +138,7 @@ absl::StatusOr<Json> LoadConfig(const std::string& path,
   HYDRA_RETURN_IF_ERROR(ApplyToProcess(options, &process));
   if (!process.contains("args") || process["args"].empty()) {
     return Wrong(path,
-                 "process.args: empty; put a command after the "
+                 "/process/args: empty; put a command after the "
                  "options");
   }
   if (!options.hostname.empty()) spec["hostname"] = options.hostname;

@@ -35,7 +35,8 @@ absl::StatusOr<Json> ProcessSpec(const Invocation& invocation,
       const std::string text,
       ReadFile(container.bundle() + "/config.json", kMaxConfig));
   const Json config = Json::parse(text, nullptr, false);
-  if (!config.is_object() || !config.contains("process")) {
+  if (!config.is_object() || !config.contains("process") ||
+      !config["process"].is_object()) {
     return DataLoss(container.bundle() + "/config.json: no process in it");
   }
   Json process = config["process"];

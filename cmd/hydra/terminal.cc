@@ -59,19 +59,15 @@ std::string DetachScanner::Scan(std::string_view typed) {
   std::string passed;
   for (const char c : typed) {
     if (detached_) break;
-    if (!keys_.empty() && c == keys_[matched_]) {
-      detached_ = ++matched_ == keys_.size();
-      continue;
+    // The longest end of what is held back that may be the beginning of the
+    // keys stays so.
+    std::string held = keys_.substr(0, matched_) + c;
+    while (!keys_.starts_with(held)) {
+      passed += held[0];
+      held.erase(0, 1);
     }
-    // What was held back is none of ours; but this key may begin anew.
-    passed += keys_.substr(0, matched_);
-    matched_ = 0;
-    if (!keys_.empty() && c == keys_[0]) {
-      matched_ = 1;
-      detached_ = keys_.size() == 1;
-    } else {
-      passed += c;
-    }
+    matched_ = held.size();
+    detached_ = !keys_.empty() && matched_ == keys_.size();
   }
   return passed;
 }
