@@ -37,6 +37,8 @@ absl::Status MakeBundle(const NativePlace& place,
                         const nlohmann::ordered_json& spec) {
   HYDRA_RETURN_IF_ERROR(MakeDataDirectory(place.data));
   HYDRA_RETURN_IF_ERROR(MakeDataDirectory(place.bundle));
+  // An engine's bundle has this one, too: CRIU's logs go there.
+  HYDRA_RETURN_IF_ERROR(MakeDataDirectory(place.bundle + "/work"));
   return ReplaceFile(place.bundle + "/config.json", spec.dump(2) + "\n", 0600);
 }
 

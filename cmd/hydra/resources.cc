@@ -88,7 +88,12 @@ absl::StatusOr<int> Checkpoint(const Invocation& invocation) {
   request.mutable_options()->set_type_url(kCheckpointType);
   options.SerializeToString(request.mutable_options()->mutable_value());
   client.SetProgress("saving");
-  HYDRA_RETURN_IF_ERROR(client.Task("Checkpoint", request).status());
+  const auto saved = client.Task("Checkpoint", request);
+  if (!saved.ok()) {
+    // Alone it is of no use.
+    unlink((directory + kSavedConfig).c_str());
+    return saved.status();
+  }
   if (!invocation.json()) {
     HYDRA_RETURN_IF_ERROR(Print(directory + "\n"));
     return 0;
