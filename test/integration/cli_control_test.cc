@@ -1,8 +1,9 @@
-// hydra kill, stop, restart, pause, unpause, wait, rm.
+// hydra kill, stop, restart, pause, unpause, wait, rm, checkpoint, restore.
 
 #include <signal.h>
 
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <string>
 
 #include "test/integration/harness/cli.h"
@@ -10,6 +11,8 @@
 
 namespace hydra::testing {
 namespace {
+
+namespace fs = std::filesystem;
 
 const Arguments kTrapping = {
     "sh", "-c",
@@ -191,6 +194,38 @@ TEST_CASE_METHOD(CliTest, "hydra rm of one whose monitor was killed",
   CHECK(Must({"ps", "-aq"}).empty());
   CHECK(Eventually(
       [&] { return kill(before["container"]["pid"].get<pid_t>(), 0) != 0; }));
+}
+
+TEST_CASE_METHOD(CliTest, "hydra checkpoint and restore",
+                 "[cli][hydra][checkpoint]") {
+  const std::string saved = directory() + "/saved";
+  CHECK(MustFail({"checkpoint", "nosuch", saved}, 1)["error"]["code"] ==
+        "NOT_FOUND");
+  CHECK(Hydra({"checkpoint", "c"}).status == 2);
+  CHECK(MustFail({"restore", saved}, 125)["error"]["code"] == "NOT_FOUND");
+  const Result check = Run({"criu", "check"});
+  Start("c", {"sh", "-c",
+              "i=0; while :; do echo line $i; i=$((i + 1)); sleep 0.05; done"});
+  REQUIRE(WaitForLog("c", "line 3\n"));
+  if (check.status != 0) {
+    // It is told, and harms nothing.
+    const Result refused = Hydra({"checkpoint", "c", saved});
+    CHECK(refused.status == 1);
+    CHECK(refused.err.find("checkpoint") != std::string::npos);
+    CHECK_FALSE(fs::exists(saved + "/hydra-config.json"));
+    CHECK(StatusOf("c") == "running");
+    const std::vector<std::string> lines = Lines(check.err);
+    HYDRA_SKIP("criu check: " +
+               (lines.empty() ? "criu is not installed" : lines.back()));
+  }
+  CHECK(Must({"checkpoint", "c", saved}) == saved + "\n");
+  CHECK(WaitForStatus("c", "exited"));
+  (void)Must({"rm", "c"});
+  CHECK(Must({"restore", "--name", "d", saved}) == "d\n");
+  REQUIRE(WaitForLog("d", "line "));
+  // It goes on where it was.
+  CHECK(Must({"logs", "d"}).find("line 0\n") == std::string::npos);
+  CHECK(StatusOf("d") == "running");
 }
 
 }  // namespace

@@ -276,6 +276,16 @@ TEST_CASE_METHOD(CliTest, "Errors of hydra", "[cli][hydra]") {
   CHECK(which["code"] == "INVALID_ARGUMENT");
   CHECK(which["message"].get<std::string>().find("aa2") != std::string::npos);
   CHECK(MustLines({"ps"}).size() == 2);
+  // Colours on a terminal, for those who want them.
+  SessionOptions terminal = Options(true);
+  terminal.environment.emplace_back("TERM=xterm");
+  Session red(Command({"stop", "nosuch"}), terminal);
+  CHECK(red.Wait() == 1);
+  CHECK(red.out().find("\033[31m") != std::string::npos);
+  terminal.environment.emplace_back("NO_COLOR=1");
+  Session plain(Command({"stop", "nosuch"}), terminal);
+  CHECK(plain.Wait() == 1);
+  CHECK(plain.out().find("\033[") == std::string::npos);
   // Nobody reads: no harm done.
   Session deaf({"sh", "-c", Command({})[0] + " ps -a | true"}, Options());
   CHECK(deaf.Wait() == 0);

@@ -151,6 +151,10 @@ TEST_CASE_METHOD(CliTest, "hydra run -it", "[cli][hydra][terminal]") {
 
   // Without a terminal there is none to be given.
   CHECK(Hydra(RunArguments({"-it"}, {"true"})).status == 125);
+  // One that nobody types into needs none of ours.
+  const Result alone = Hydra(RunArguments({"-t", "--rm"}, {"sh", "-c", "tty"}));
+  CHECK(alone.status == 0);
+  CHECK(alone.out == "/dev/pts/0\r\n");
 }
 
 TEST_CASE_METHOD(CliTest, "The detach keys leave a container to itself",
@@ -203,7 +207,8 @@ TEST_CASE_METHOD(CliTest, "Signals to hydra run reach the container",
   REQUIRE(other.ReadUntil("ready"));
   other.Signal(SIGTERM);
   CHECK(other.Wait() == 128 + SIGTERM);
-  CHECK(StatusOf("c") == "running");
+  // It has written before the runtime has told that it runs.
+  CHECK(WaitForStatus("c", "running"));
   Session killed(Command({"attach", "c"}), Options());
   killed.Signal(SIGKILL);
   CHECK(killed.Wait() == 128 + SIGKILL);
