@@ -140,8 +140,9 @@ TEST_CASE_METHOD(CliTest, "hydra run -it", "[cli][hydra][terminal]") {
       "echo resized-$((1 + 1))\r");
   session.SetWindowSize(44, 99);
   REQUIRE(session.ReadUntil("resized-2"));
-  // Ctrl-C is the container's.
-  session.Write("echo sleep-$((1 + 1)); sleep 1000\r");
+  // Ctrl-C is the container's. It is for whoever has the terminal: for the
+  // inner shell, once that has written.
+  session.Write("sh -c 'echo sleep-$((1 + 1)); exec sleep 1000'\r");
   REQUIRE(session.ReadUntil("sleep-2"));
   session.Write("\x03");
   REQUIRE(session.ReadUntil("^C"));
