@@ -151,10 +151,12 @@ TaskService::Reply<task::PidsResponse> TaskService::Pids(
   std::vector<int> pids;
   if (const auto cgroup = instance_.cgroup(); cgroup.has_value()) {
     pids = ProcessesOf(*cgroup);
+  } else if (container->init().phase() == state::PHASE_STOPPED) {
+    // There are none.
   } else if (geteuid() != 0 && container->private_pid_namespace()) {
     // The runtime needs a cgroup, too.
     pids = ProcessesInNamespaceOf(static_cast<pid_t>(container->init().pid()));
-  } else if (container->init().phase() != state::PHASE_STOPPED) {
+  } else {
     const auto runtime = instance_.runtime();
     absl::StatusOr<std::vector<int>> listed =
         co_await runtime->Processes(call.Key(kRunStep));
