@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "test/integration/harness/cli.h"
 #include "test/integration/harness/files.h"
@@ -61,6 +63,39 @@ TEST_CASE_METHOD(CliTest, "hydra run says what could not be run",
   CHECK(error["code"] == "ALREADY_EXISTS");
   CHECK(error["hint"].get<std::string>().find("hydra rm") != std::string::npos);
   CHECK(StatusOf("c") == "running");
+}
+
+TEST_CASE_METHOD(CliTest, "One of those who want a name gets it",
+                 "[cli][hydra]") {
+  std::vector<std::unique_ptr<Session>> rivals;
+  for (int i = 0; i < 5; ++i) {
+    rivals.push_back(std::make_unique<Session>(
+        Command(RunArguments({"-d", "--name", "c"}, {"sleep", "1000"})),
+        Options()));
+  }
+  int winners = 0;
+  for (const auto& rival : rivals) {
+    const int status = rival->Wait().value_or(-1);
+    CHECK((status == 0 || status == 125));
+    winners += status == 0 ? 1 : 0;
+  }
+  CHECK(winners == 1);
+  CHECK(Must({"exec", "c", "echo", "a"}) == "a\n");
+}
+
+TEST_CASE_METHOD(CliTest, "Nobody reads what hydra run prints",
+                 "[cli][hydra]") {
+  // Far more than a pipe holds: the container is not held up.
+  std::string script;
+  for (const std::string& word :
+       Command(RunArguments({"--name", "c"}, {"seq", "1000000"}))) {
+    script += "'" + word + "' ";
+  }
+  Session session({"sh", "-c", script + "| head -n 1"}, Options());
+  CHECK(session.Wait() == 0);
+  CHECK(session.out() == "1\n");
+  CHECK(Hydra({"wait", "c"}).status == 0);
+  CHECK(Must({"logs", "--tail", "1", "c"}) == "1000000\n");
 }
 
 TEST_CASE_METHOD(CliTest, "hydra run passes input on to its end",
