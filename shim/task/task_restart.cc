@@ -302,7 +302,11 @@ Async<absl::Status> TaskService::StartAgain(Call call, bool by_policy) {
   const auto guard = co_await life_.Lock();
   state::Container* container = instance_.container();
   if (container == nullptr) co_return NotCreated();
-  if (const auto before = Replaced(call)) co_return before->status();
+  // A policy's start is no request that comes again, and its token may be one
+  // that an earlier head has used.
+  if (const auto before = Replaced(call); before.has_value() && !by_policy) {
+    co_return before->status();
+  }
   const bool again = container->replacement().token() == call.token;
   if (!again) {
     // Stopped, or started by somebody, while this waited.
