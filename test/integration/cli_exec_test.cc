@@ -117,9 +117,11 @@ TEST_CASE_METHOD(CliTest, "Two are attached, and one types", "[cli][hydra]") {
   // The second one is there when it has seen something.
   REQUIRE(Eventually([&] {
     first.Write("a\n");
-    const bool both[] = {first.ReadUntil("got a", Milliseconds(100)),
-                         second.ReadUntil("got a", Milliseconds(100))};
-    return both[0] && both[1];
+    // It is written while more is waited for.
+    const size_t seen = first.out().size();
+    first.ReadUntil([&] { return first.out().size() > seen; },
+                    Milliseconds(200));
+    return second.ReadUntil("got a", Milliseconds(200));
   }));
   Session third(Command({"attach", "--format", "json", "--replay", "1m", "c"}),
                 Options());
