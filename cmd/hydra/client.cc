@@ -20,11 +20,12 @@ Client::Client(FoundInstance instance, std::chrono::milliseconds timeout)
       loop_(MakeLoop()),
       ttrpc_(loop_.get(), instance_.socket, instance_.container_namespace) {}
 
-Async<absl::StatusOr<std::string>> Client::Begin(
-    const char* service, const char* method,
-    const google::protobuf::MessageLite& request, Future<bool> cancelled) {
-  return ttrpc_.Call(service, method, request.SerializeAsString(), {},
-                     std::move(cancelled));
+Async<absl::StatusOr<std::string>> Client::Begin(std::string service,
+                                                 std::string method,
+                                                 std::string request,
+                                                 Future<bool> cancelled) {
+  return ttrpc_.Call(std::move(service), std::move(method), std::move(request),
+                     {}, std::move(cancelled));
 }
 
 absl::StatusOr<std::string> Client::Call(

@@ -67,10 +67,10 @@ class Client final {
   void SetProgress(std::string what) { progress_ = std::move(what); }
 
   // One that is not waited for yet, and has no limit but the caller's.
-  Async<absl::StatusOr<std::string>> Begin(
-      const char* service, const char* method,
-      const google::protobuf::MessageLite& request,
-      Future<bool> cancelled = {});
+  Async<absl::StatusOr<std::string>> Begin(std::string service,
+                                           std::string method,
+                                           std::string request,
+                                           Future<bool> cancelled = {});
   template <typename Response>
   static absl::StatusOr<Response> Parsed(absl::StatusOr<std::string> bytes) {
     if (!bytes.ok()) return bytes.status();

@@ -136,7 +136,8 @@ absl::StatusOr<int> ExecAttached(const Invocation& invocation,
     request.set_stderr(kClientPrefix + feed->stderr_path());
   }
   HYDRA_RETURN_IF_ERROR(client->Task("Exec", request).status());
-  const absl::StatusOr<Session::End> end = session->Run("Start", feed);
+  const absl::StatusOr<Session::End> end =
+      session->Run(session->StartOfMade(), feed);
   if (end.ok()) return FinishSession(invocation, client->instance(), *end);
   if (session->started()) return end.status();
   Undo(client.get(), request);

@@ -195,8 +195,8 @@ Async<void> LogFeed::Follow() {
   request.set_wait(true);
   bool goes_on = true;
   while (goes_on) {
-    const absl::StatusOr<std::string> bytes =
-        co_await client_->Begin(kInstanceService, "ReadLog", request);
+    const absl::StatusOr<std::string> bytes = co_await client_->Begin(
+        kInstanceService, "ReadLog", request.SerializeAsString());
     const auto response = Client::Parsed<v1::ReadLogResponse>(bytes);
     if (!response.ok()) {
       ended_.Set(response.status());
@@ -225,8 +225,8 @@ Async<void> LogFeed::Send(std::string data,
                           std::shared_ptr<std::promise<bool>> taken) {
   v1::WriteInputRequest request;
   request.set_data(std::move(data));
-  const absl::StatusOr<std::string> answer =
-      co_await client_->Begin(kInstanceService, "WriteInput", request);
+  const absl::StatusOr<std::string> answer = co_await client_->Begin(
+      kInstanceService, "WriteInput", request.SerializeAsString());
   taken->set_value(answer.ok());
 }
 

@@ -124,7 +124,8 @@ absl::StatusOr<int> AttachTo(
   HYDRA_ASSIGN_OR_RETURN(const std::shared_ptr<Session> session,
                          Session::Make(client, options));
   const auto feed = std::make_shared<LogFeed>(client, start, invocation.json());
-  HYDRA_ASSIGN_OR_RETURN(const Session::End end, session->Run("", feed));
+  HYDRA_ASSIGN_OR_RETURN(const Session::End end,
+                         session->Run(std::nullopt, feed));
   return FinishSession(invocation, client->instance(), end);
 }
 

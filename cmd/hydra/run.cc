@@ -113,22 +113,22 @@ absl::StatusOr<int> RunAttached(const Invocation& invocation,
   request.set_stdin((*feed)->stdin_path());
   request.set_stdout((*feed)->stdout_path());
   request.set_stderr((*feed)->stderr_path());
-  request.set_create_only(true);
-  const auto made = client->Instance<v1::RunResponse>("Run", request);
-  if (!made.ok()) {
-    Undo(client.get());
-    return TellStartFailure(invocation, made.status());
-  }
-  HYDRA_RETURN_IF_ERROR(
-      WriteFiles(invocation, client->instance(), made->pid()));
-  if (invocation.json()) {
-    Json object = {{"type", "created"}};
-    object.update(IdentityOf(client->instance()));
-    object["pid"] = made->pid();
-    object["socket"] = client->instance().socket;
-    HYDRA_RETURN_IF_ERROR(PrintJson(object));
-  }
-  const absl::StatusOr<Session::End> end = (*session)->Run("Start", *feed);
+  Session::Start start = {
+      kInstanceService, "Run", request.SerializeAsString(),
+      [&](const std::string& answer) -> absl::Status {
+        HYDRA_ASSIGN_OR_RETURN(const v1::RunResponse made,
+                               Client::Parsed<v1::RunResponse>(answer));
+        HYDRA_RETURN_IF_ERROR(
+            WriteFiles(invocation, client->instance(), made.pid()));
+        if (!invocation.json()) return absl::OkStatus();
+        Json object = {{"type", "created"}};
+        object.update(IdentityOf(client->instance()));
+        object["pid"] = made.pid();
+        object["socket"] = client->instance().socket;
+        return PrintJson(object);
+      }};
+  const absl::StatusOr<Session::End> end =
+      (*session)->Run(std::move(start), *feed);
   if (!end.ok() && (*session)->started()) return end.status();
   if (!end.ok()) {
     Undo(client.get());

@@ -36,7 +36,8 @@ sigset_t SignalsOf(const Session::Options& options) {
 // For a process that may have ended meanwhile, and needs it no more then.
 template <typename Request>
 Async<void> Tell(Client* client, const char* method, Request request) {
-  (void)co_await client->Begin(kTaskService, method, request);
+  (void)co_await client->Begin(kTaskService, method,
+                               request.SerializeAsString());
 }
 
 }  // namespace
@@ -79,28 +80,38 @@ absl::Status Session::WatchSignals() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Session::End> Session::Run(const std::string& method,
+Session::Start Session::StartOfMade() const {
+  return {kTaskService, "Start",
+          Named<task::StartRequest>().SerializeAsString(), nullptr};
+}
+
+absl::StatusOr<Session::End> Session::Run(std::optional<Start> start,
                                           const std::shared_ptr<Feed>& feed) {
   const bool is_raw = options_.terminal && options_.input && !options_.json;
   const std::optional<RawMode> raw =
       is_raw ? std::make_optional<RawMode>() : std::nullopt;
-  return Await(client_->loop(), Follow(method, feed));
+  return Await(client_->loop(), Follow(std::move(start), feed));
 }
 
 Async<absl::StatusOr<Session::End>> Session::Follow(
-    std::string method, std::shared_ptr<Feed> feed) {
+    std::optional<Start> start, std::shared_ptr<Feed> feed) {
   Detach(Wait());
+  if (start.has_value()) {
+    const absl::StatusOr<std::string> started =
+        co_await client_->Begin(start->service, start->method, start->request);
+    if (!started.ok()) co_return started.status();
+    if (start->on_started != nullptr) {
+      absl::Status told = start->on_started(*started);
+      if (!told.ok()) co_return told;
+    }
+  }
+  started_ = true;
+  // Not before it is told that there is somebody who writes.
   const Future<absl::Status> output = feed->Begin();
   const auto failure = output.OnSet([this](const absl::Status& status) {
     if (!status.ok()) exited_.Set(status);
     if (!status.ok()) left_.Set(true);
   });
-  if (!method.empty()) {
-    const absl::StatusOr<std::string> started = co_await client_->Begin(
-        kTaskService, method.c_str(), Named<task::StartRequest>());
-    if (!started.ok()) co_return started.status();
-  }
-  started_ = true;
   feed->OnStarted();
   if (options_.terminal) Resize();
   if (options_.input) {
@@ -136,8 +147,8 @@ Async<absl::StatusOr<Session::End>> Session::Follow(
 }
 
 Async<void> Session::Wait() {
-  const absl::StatusOr<std::string> bytes =
-      co_await client_->Begin(kTaskService, "Wait", Named<task::WaitRequest>());
+  const absl::StatusOr<std::string> bytes = co_await client_->Begin(
+      kTaskService, "Wait", Named<task::WaitRequest>().SerializeAsString());
   const auto response = Client::Parsed<task::WaitResponse>(bytes);
   if (response.ok()) {
     exited_.Set(response->exit_status());

@@ -8,6 +8,7 @@
 #define HYDRA_CMD_HYDRA_SESSION_H_
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -46,13 +47,23 @@ class Session final : public std::enable_shared_from_this<Session> {
   Session& operator=(const Session&) = delete;
   ~Session();
 
-  // Calls `method` of the task service with the process's name, and follows
-  // it: its exit is not missed, however short it lives. An empty method: it
-  // runs. DeadlineExceeded: the limit has passed, and it was killed.
-  absl::StatusOr<End> Run(const std::string& method,
+  // What starts the process: a call, and what is done with its answer.
+  struct Start {
+    std::string service;
+    std::string method;
+    std::string request;
+    std::function<absl::Status(const std::string& answer)> on_started;
+  };
+  // The task service's, of a process that has been made.
+  Start StartOfMade() const;
+
+  // Makes the call, and follows the process: its exit is not missed, however
+  // short it lives. Without a `start`: it runs. DeadlineExceeded: the limit has
+  // passed, and it was killed.
+  absl::StatusOr<End> Run(std::optional<Start> start,
                           const std::shared_ptr<Feed>& feed);
 
-  // An error came after the method.
+  // An error came after the start.
   bool started() const { return started_; }
 
  private:
@@ -65,7 +76,7 @@ class Session final : public std::enable_shared_from_this<Session> {
     request.set_exec_id(options_.exec_id);
     return request;
   }
-  Async<absl::StatusOr<End>> Follow(std::string method,
+  Async<absl::StatusOr<End>> Follow(std::optional<Start> start,
                                     std::shared_ptr<Feed> feed);
   Async<void> Wait();
   // In a thread.

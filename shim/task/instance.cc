@@ -116,6 +116,7 @@ bool Instance::IsRemoved() const {
 
 void Instance::TakeOver() {
   MakeRuntime();
+  if (container() != nullptr) made_.Set(true);
   auto take_over = [this](const state::Process& process) {
     auto entry = std::make_shared<Live>(loop_);
     Live& live = *entry;

@@ -104,6 +104,8 @@ class Instance final {
   }
   // Null without a container.
   std::shared_ptr<Runtime> runtime() const { return runtime_; }
+  // Set when there is, or has been, a container that can be asked for.
+  const Future<bool>& made() const { return made_; }
 
   // ---- changes ----
   // A new container, with its runtime; nothing is saved.
@@ -214,6 +216,7 @@ class Instance final {
   Future<bool> more_events_;
   std::function<void(const state::Process&)> on_ended_;
   OutputLog log_;
+  Future<bool> made_;
   std::map<uint64_t, std::shared_ptr<Live>> live_;
   std::shared_ptr<Runtime> runtime_;
   std::unique_ptr<OomWatcher> oom_;

@@ -185,6 +185,7 @@ TaskService::Reply<task::CreateTaskResponse> TaskService::CreateWith(
   event.set_pid(init->pid());
   instance_.Emit(kTaskCreateTopic, event);
   if (starts) InitStarted();
+  instance_.made().Set(true);
   task::CreateTaskResponse response;
   response.set_pid(init->pid());
   co_return response;

@@ -391,6 +391,17 @@ TaskService::Reply<TaskService::Empty> TaskService::Update(
 
 TaskService::Reply<task::WaitResponse> TaskService::Wait(
     Call call, task::WaitRequest request) {
+  // A client that has a container made without an engine waits for it before:
+  // one that removes itself may be gone when its making is answered.
+  if (request.exec_id().empty() && request.id() == instance_.config().id &&
+      instance_.config().engine_address.empty()) {
+    const Future<bool> known;
+    const auto on_made =
+        instance_.made().OnSet([known](const bool&) { known.Set(true); });
+    const auto on_cancel =
+        call.cancelled.OnSet([known](const bool&) { known.Set(false); });
+    (void)co_await known;
+  }
   HYDRA_CO_ASSIGN_OR_RETURN(const state::Process* process,
                             FindProcess(request.id(), request.exec_id()));
   const auto live = instance_.live(*process);

@@ -87,7 +87,8 @@ class TaskService final {
   Reply<Empty> ResizePty(Call call, task::ResizePtyRequest request);
   Reply<Empty> CloseIO(Call call, task::CloseIORequest request);
   Reply<Empty> Update(Call call, task::UpdateTaskRequest request);
-  // Canceled when the caller is gone.
+  // Canceled when the caller is gone. Where there is no engine, also for a
+  // container that has not been made yet.
   Reply<task::WaitResponse> Wait(Call call, task::WaitRequest request);
   Reply<task::StatsResponse> Stats(Call call, task::StatsRequest request);
   // shim_pid is the monitor's, which stays the same for the life of the

@@ -264,11 +264,32 @@ TEST_CASE_METHOD(HeadFixture, "Requests before Create are NotFound") {
   CHECK(Message(State().status()) == "container not created: not found");
   CHECK(Message(Start().status()) == "container not created: not found");
   CHECK(Message(Delete().status()) == "container not created: not found");
-  CHECK(Message(Answer(SendWait()).status()) ==
-        "container not created: not found");
   REQUIRE(Create().ok());
   CHECK(Message(State("e9").status()) ==
         "process does not exist e9: not found");
+  CHECK(Message(Answer(SendWait("e9")).status()) ==
+        "process does not exist e9: not found");
+}
+
+TEST_CASE_METHOD(HeadFixture, "Without an engine a Wait comes before Create") {
+  StartHead();
+  const uint64_t wait = SendWait();
+  Settle();
+  CHECK_FALSE(Answered(wait));
+  // Nor is it told of one that could not be made.
+  runtime_["create"] = [](const auto&) {
+    return FakeMonitor::SpawnResult{0, 1 << 8};
+  };
+  CHECK_FALSE(Create().ok());
+  Settle();
+  CHECK_FALSE(Answered(wait));
+  runtime_.clear();
+  REQUIRE(Create().ok());
+  REQUIRE(Start().ok());
+  fake_.EndProcess(2, 7 << 8);
+  const auto ended = AnswerAs<task::WaitResponse>(wait);
+  REQUIRE(ended.ok());
+  CHECK(ended->exit_status() == 7);
 }
 
 TEST_CASE_METHOD(HeadFixture,
