@@ -138,6 +138,7 @@ class TaskService final {
   // It has been started: notes and tells it.
   void InitStarted();
   Async<void> UndoCreate(Call call, std::shared_ptr<Instance::Live> live);
+  Async<absl::Status> UnmountRootfs(std::string bundle);
   Async<absl::StatusOr<ProcessStdio>> OpenStdio(
       OperationKey operation, uint64_t process,
       std::shared_ptr<Instance::Live> live);
