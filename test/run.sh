@@ -10,7 +10,8 @@
 #   --integration  release build, the tests against containerd, and slow ones
 #   --engines      release build, the tests on every version of every engine,
 #                  and with the engines' own shims (--all: with one version's);
-#                  fetches the engines from Debian's archive the first time
+#                  fetches the engines from Debian's archive the first time.
+#                  Alone it leaves the table of what passed, build/log/engines.md
 #   --asan         AddressSanitizer and UndefinedBehaviorSanitizer, all tests
 #   --tsan         ThreadSanitizer, unit and process tests
 #   --fuzz         every fuzz target for a bounded time, with clang
