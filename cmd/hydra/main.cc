@@ -1,6 +1,8 @@
 // hydra: containers with no engine, and a hand on those that engines have.
 
 #include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <string>
@@ -78,5 +80,10 @@ int Run(std::vector<std::string> words) {
 int main(int argc, char** argv) {
   // A reader that has gone is an error of the write.
   signal(SIGPIPE, SIG_IGN);
-  return hydra::command::Run(std::vector<std::string>(argv + 1, argv + argc));
+  const int status =
+      hydra::command::Run(std::vector<std::string>(argv + 1, argv + argc));
+  // Threads that read an input, and calls that nobody waits for any more, are
+  // left where they are: nothing is to be destroyed under them.
+  fflush(nullptr);
+  _exit(status);
 }
