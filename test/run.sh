@@ -209,6 +209,7 @@ sanitizer_environment() {
   export ASAN_OPTIONS="log_path=$reports:detect_stack_use_after_return=1"
   export UBSAN_OPTIONS="log_path=$reports:halt_on_error=1:print_stacktrace=1"
   export TSAN_OPTIONS="log_path=$reports:halt_on_error=1"
+  TSAN_OPTIONS+=":suppressions=$root/test/tsan.suppressions"
 }
 
 # sanitizer_reports STAGE PRESET
