@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "shim/base/file.h"
+#include "shim/base/process_stat.h"
 #include "shim/base/status.h"
 #include "shim/state/record.h"
 
@@ -51,20 +52,17 @@ std::string_view TakeWord(std::string_view* text) {
 }
 
 std::optional<Stat> ReadStat(pid_t pid) {
-  const absl::StatusOr<std::string> content =
-      ReadFile("/proc/" + std::to_string(pid) + "/stat", kMaxFileSize);
-  if (!content.ok()) return std::nullopt;
-  // The program's name, field 2, is in parentheses and may contain any byte.
-  const size_t name_end = content->rfind(") ");
-  if (name_end == std::string::npos) return std::nullopt;
-  std::string_view fields = std::string_view(*content).substr(name_end + 2);
+  const std::vector<std::string> fields = ReadProcessStat(pid);
+  constexpr size_t kStartTime = 22 - 3;
+  if (fields.size() <= kStartTime || fields[0].size() != 1) {
+    return std::nullopt;
+  }
   Stat stat;
-  const std::string_view state = TakeWord(&fields);
-  if (state.size() != 1) return std::nullopt;
-  stat.state = state[0];
-  if (!ParseNumber(TakeWord(&fields), &stat.parent)) return std::nullopt;
-  for (int field = 5; field < 22; ++field) TakeWord(&fields);
-  if (!ParseNumber(TakeWord(&fields), &stat.start_time)) return std::nullopt;
+  stat.state = fields[0][0];
+  if (!ParseNumber(fields[1], &stat.parent) ||
+      !ParseNumber(fields[kStartTime], &stat.start_time)) {
+    return std::nullopt;
+  }
   return stat;
 }
 

@@ -11,6 +11,7 @@
 #include "io/containerd/cgroups/v1/metrics.pb.h"
 #include "io/containerd/cgroups/v2/metrics.pb.h"
 #include "shim/base/file.h"
+#include "shim/base/process_stat.h"
 #include "shim/base/status.h"
 
 namespace hydra::command {
@@ -64,17 +65,6 @@ Usage FromV2(const v2::Metrics& metrics) {
 
 uint64_t ParseNumber(std::string_view text) {
   return strtoull(std::string(text).c_str(), nullptr, 10);
-}
-
-// proc(5), /proc/PID/stat, from field 3 on; empty if it has gone.
-std::vector<std::string> StatFields(const std::string& directory) {
-  const absl::StatusOr<std::string> text =
-      ReadFile(directory + "/stat", kMaxFile);
-  if (!text.ok()) return {};
-  // The second field is a name, and may hold anything.
-  const size_t end = text->rfind(") ");
-  if (end == std::string::npos) return {};
-  return absl::StrSplit(text->substr(end + 2), ' ');
 }
 
 std::string CommandLine(const std::string& directory) {
@@ -152,7 +142,7 @@ std::vector<ProcessUsage> ProcessesOf(const std::vector<int>& pids) {
   std::vector<ProcessUsage> processes;
   for (const int pid : pids) {
     const std::string directory = "/proc/" + std::to_string(pid);
-    const std::vector<std::string> fields = StatFields(directory);
+    const std::vector<std::string> fields = ReadProcessStat(pid);
     struct stat info;
     // 3 is the state, 4 the parent, 14 and 15 the times, 24 the pages.
     if (fields.size() < 22 || stat(directory.c_str(), &info) != 0) continue;

@@ -8,10 +8,11 @@
 #include <cerrno>
 #include <chrono>
 #include <string>
+#include <vector>
 
-#include "absl/strings/str_split.h"
 #include "shim/base/file.h"
 #include "shim/base/log.h"
+#include "shim/base/process_stat.h"
 #include "shim/base/status.h"
 #include "shim/base/unique_fd.h"
 #include "shim/io/sink.h"
@@ -38,15 +39,8 @@ absl::Status SignalProcess(int pid, uint64_t start_time, int signal) {
 }  // namespace
 
 uint64_t StartTimeOf(int pid) {
-  const absl::StatusOr<std::string> stat =
-      ReadFile("/proc/" + std::to_string(pid) + "/stat", 4096);
-  if (!stat.ok()) return 0;
-  // The second field is a name, and may hold anything.
-  const size_t name_end = stat->rfind(')');
-  if (name_end == std::string::npos) return 0;
-  constexpr size_t kStartTime = 22 - 2;
-  const std::vector<std::string> fields =
-      absl::StrSplit(stat->substr(name_end + 1), ' ');
+  constexpr size_t kStartTime = 22 - 3;
+  const std::vector<std::string> fields = ReadProcessStat(pid);
   return fields.size() > kStartTime
              ? strtoull(fields[kStartTime].c_str(), nullptr, 10)
              : 0;
