@@ -28,6 +28,8 @@ namespace {
 
 // Without a client for two of these in a row it says that it is idle.
 constexpr std::chrono::seconds kLook{5};
+// So often it looks whether the last client has gone, once it gets no more.
+constexpr std::chrono::seconds kLastLook{1};
 // An answer that gRPC has been given is on its way for so long at most.
 constexpr std::chrono::milliseconds kLastAnswers{200};
 // Without an instance a client gets so much time to take its last answer.
@@ -47,7 +49,6 @@ class Program final {
   void OnLink();
   void Look();
   void OnLost();
-  void Drain();
   void EndWhenAnswered();
 
   EventLoop* const loop_;
@@ -59,7 +60,6 @@ class Program final {
   EventLoop::Registration end_;
   uint64_t taken_ = 0;
   bool was_idle_ = false;
-  bool draining_ = false;
 };
 
 absl::Status Program::Run() {
@@ -84,7 +84,9 @@ void Program::OnLink() {
   const ssize_t n = recvmsg(link_.get(), &message, MSG_CMSG_CLOEXEC);
   if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
   if (n <= 0) {
-    Drain();
+    link_readable_ = {};
+    link_.Reset();
+    Look();
     return;
   }
   taken_ = body.number;
@@ -100,29 +102,23 @@ void Program::OnLink() {
 }
 
 void Program::Look() {
-  look_ = loop_->After(kLook, [this] {
-    const bool is_idle = !server_->connected();
-    if (is_idle && was_idle_) {
-      const link::GrpcIdle idle = {taken_};
-      // If it does not go out the next one will.
-      (void)send(link_.get(), &idle, sizeof(idle), MSG_DONTWAIT | MSG_NOSIGNAL);
-    }
-    was_idle_ = is_idle;
-    Look();
-  });
+  const bool is_idle = !server_->connected();
+  if (is_idle && !link_.valid()) {
+    loop_->Quit();
+    return;
+  }
+  if (is_idle && was_idle_) {
+    const link::GrpcIdle idle = {taken_};
+    // If it does not go out the next one will.
+    (void)send(link_.get(), &idle, sizeof(idle), MSG_DONTWAIT | MSG_NOSIGNAL);
+  }
+  was_idle_ = is_idle;
+  look_ = loop_->After(link_.valid() ? kLook : kLastLook, [this] { Look(); });
 }
 
 void Program::OnLost() {
   end_ = loop_->After(kLastWord, [this] { loop_->Quit(); });
-  Drain();
-}
-
-void Program::Drain() {
-  if (std::exchange(draining_, true) || server_ == nullptr) return;
   link_readable_ = {};
-  look_ = {};
-  link_.Reset();
-  server_->Drain();
   EndWhenAnswered();
 }
 

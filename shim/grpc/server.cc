@@ -13,7 +13,6 @@
 #include <functional>
 #include <map>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -186,12 +185,6 @@ class GrpcServer::Impl {
 
   grpc::Server* server() { return server_.get(); }
 
-  // Shutdown waits for the last client to go, who may never do: so it has a
-  // thread, which the end of the process ends.
-  void Drain() {
-    std::thread([this] { server_->Shutdown(); }).detach();
-  }
-
   int calls() const { return calls_ + streams_; }
 
  private:
@@ -239,8 +232,6 @@ bool GrpcServer::connected() {
   });
   return !connections_.empty();
 }
-
-void GrpcServer::Drain() { impl_->Drain(); }
 
 int GrpcServer::calls() const { return impl_->calls(); }
 

@@ -36,10 +36,6 @@ class GrpcServer final {
   void Adopt(UniqueFd connection);
   // Whether a connection is open.
   bool connected();
-  // Asks the clients to connect elsewhere (GOAWAY). Calls that are under way
-  // are still answered, streams go on, and so do those of clients who do not
-  // listen.
-  void Drain();
   // Calls that have no answer yet, and streams that have not ended.
   int calls() const;
 

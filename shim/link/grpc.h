@@ -5,11 +5,13 @@
 //                 with each descriptor (SCM_RIGHTS) of a client that has begun
 //                 to speak HTTP/2; nothing has been taken from it. hydra-grpc
 //                 sends GrpcIdle when it has had no client for a while. The
-//                 monitor closes the link to let it go: because it is idle and
-//                 nothing is on the way to it, or because another version is
-//                 installed. Then it takes no new calls, ends when those that
-//                 are under way have their answers, and the next client gets a
-//                 process of its own.
+//                 monitor closes the link when it has no more for it: because
+//                 it is idle and nothing is on the way to it, or because
+//                 another version is installed. Then it ends with its last
+//                 connection, and the next client gets another process. It
+//                 sends nobody away: gRPC's server, once told to shut down,
+//                 cancels calls that come before its GOAWAY is there, and
+//                 containerd takes a lost connection for a dead shim.
 //   kGrpcCallsFd  a connection to the monitor, on which it is a ttrpc client as
 //                 any other: its calls outlive a head.
 //

@@ -14,6 +14,7 @@
 #include "test/integration/harness/fixture.h"
 #include "test/integration/harness/installation.h"
 #include "test/integration/harness/leftovers.h"
+#include "test/integration/harness/upgrade_fixture.h"
 
 namespace hydra::testing {
 namespace {
@@ -97,7 +98,7 @@ TEST_CASE_METHOD(IntegrationTest, "Options come in a file",
   CheckRoot(this, root, {"--runtime-config-path", file});
 }
 
-TEST_CASE_METHOD(IntegrationTest, "gRPC is spoken where the engine can",
+TEST_CASE_METHOD(UpgradeTest, "gRPC is spoken where the engine can",
                  "[dialect][hydra][engines]") {
   if (TestEngine().major() != 1 || TestEngine().minor() < 7) {
     HYDRA_SKIP(
@@ -116,6 +117,10 @@ TEST_CASE_METHOD(IntegrationTest, "gRPC is spoken where the engine can",
   NewEvents();
   CHECK(TaskPid("c") == pid);
   CHECK(Exec("c", "e", {"/bin/sh", "-c", "exit 4"}).status == 4);
+  // This engine takes the end of its connection for the shim's.
+  CHECK(Upgrade()["c"]["result"] == "upgraded");
+  CHECK(TaskPid("c") == pid);
+  CHECK(Exec("c", "e", {"/bin/sh", "-c", "exit 5"}).status == 5);
   MustCtr({"tasks", "kill", "-s", "KILL", "c"});
   CHECK(events().WaitFor("/tasks/exit", "c").has_value());
   REQUIRE(WaitForStatus("c", "STOPPED"));

@@ -3,9 +3,11 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <map>
+#include <thread>
 
 #include "hydra/v1/instance.pb.h"
 #include "test/integration/harness/files.h"
@@ -144,6 +146,34 @@ TEST_CASE_METHOD(UpgradeTest, "Nobody notices an upgrade, forwards or back",
   CHECK(std::count_if(exits.begin(), exits.end(), [](const TaskEvent& event) {
           return event.topic == "/tasks/exit";
         }) >= 1);
+}
+
+// A client that does nothing but call, on one connection.
+TEST_CASE_METHOD(UpgradeTest, "No gRPC call is refused for an upgrade",
+                 "[upgrade][grpc][hydra]") {
+  constexpr uint64_t kRounds = 10;
+  StartDetached("c", {"/bin/sleep", "1000"});
+  std::atomic<uint64_t> calls = 0;
+  std::atomic<bool> is_over = false;
+  Code worst = Code::kOk;
+  std::thread caller([&] {
+    GrpcClient client(containerd().shim_socket("c"));
+    while (!is_over && worst == Code::kOk) {
+      worst = client.Call(kService, "Inspect", "").code;
+      ++calls;
+    }
+  });
+  for (uint64_t round = 0; round < kRounds; ++round) {
+    const uint64_t before = calls;
+    CHECK(Eventually([&] { return calls > before + 1; }));
+    round % 2 == 0 ? InstallNext() : InstallThis();
+    CHECK(Upgrade()["c"]["result"] == "upgraded");
+  }
+  is_over = true;
+  caller.join();
+  CAPTURE(calls);
+  CHECK(worst == Code::kOk);
+  CHECK(Inspect("c").monitor().upgrades() == kRounds);
 }
 
 TEST_CASE_METHOD(UpgradeTest, "What cannot be upgraded runs on",

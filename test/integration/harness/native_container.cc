@@ -20,7 +20,7 @@ NativeContainer::NativeContainer(IntegrationTest* test, const std::string& id,
   shim_.WriteSpec();
   const Result started = shim_.Start();
   if (started.status != 0) FAIL("start instance " << id << started.err);
-  client_ = std::make_unique<GrpcClient>(shim_.socket());
+  Reconnect();
   request_.set_bundle(shim_.bundle());
   request_.set_terminal(with_terminal);
   request_.set_log_max_bytes(64 << 20);

@@ -54,6 +54,8 @@ class NativeContainer final {
     return Call<v1::InspectResponse>(kInstance, "Inspect",
                                      v1::InspectRequest());
   }
+  // The next call is on another connection.
+  void Reconnect() { client_ = std::make_unique<GrpcClient>(socket()); }
   void Kill(uint32_t signal);
   // Another init in the place of the one that runs, which is killed.
   void Restart();
