@@ -56,7 +56,7 @@ std::string BootstrapAddress(const std::string& bundle) {
 
 std::string TestRuntime() {
   const char* name = getenv("HYDRA_TEST_RUNTIME");
-  return name == nullptr ? kReferenceRuntime : name;
+  return name == nullptr ? kHydraRuntime : name;
 }
 
 std::string BinaryDirectory() {

@@ -20,8 +20,7 @@
 
 namespace hydra::testing {
 
-// The runtime under test: $HYDRA_TEST_RUNTIME, by default the reference
-// io.containerd.runc.v2.
+// The runtime under test: $HYDRA_TEST_RUNTIME, by default Hydra's.
 std::string TestRuntime();
 inline constexpr char kReferenceRuntime[] = "io.containerd.runc.v2";
 inline constexpr char kHydraRuntime[] = "io.containerd.hydra.v1";
