@@ -17,8 +17,16 @@ std::unique_ptr<EventLoop> MakeLoop() {
 Client::Client(FoundInstance instance, std::chrono::milliseconds timeout)
     : instance_(std::move(instance)),
       timeout_(timeout),
-      loop_(MakeLoop()),
-      ttrpc_(loop_.get(), instance_.socket, instance_.container_namespace) {}
+      own_loop_(MakeLoop()),
+      loop_(own_loop_.get()),
+      ttrpc_(loop_, instance_.socket, instance_.container_namespace) {}
+
+Client::Client(FoundInstance instance, std::chrono::milliseconds timeout,
+               EventLoop* loop)
+    : instance_(std::move(instance)),
+      timeout_(timeout),
+      loop_(loop),
+      ttrpc_(loop_, instance_.socket, instance_.container_namespace) {}
 
 Async<absl::StatusOr<std::string>> Client::Begin(std::string service,
                                                  std::string method,
@@ -32,9 +40,9 @@ absl::StatusOr<std::string> Client::Call(
     const char* service, const char* method,
     const google::protobuf::MessageLite& request) {
   const Progress progress(
-      loop_.get(), progress_.empty() ? "" : progress_ + " " + instance_.id);
-  return Await(loop_.get(), ttrpc_.Call(service, method,
-                                        request.SerializeAsString(), timeout_));
+      loop_, progress_.empty() ? "" : progress_ + " " + instance_.id);
+  return Await(loop_, ttrpc_.Call(service, method, request.SerializeAsString(),
+                                  timeout_));
 }
 
 }  // namespace hydra::command

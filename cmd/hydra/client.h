@@ -44,11 +44,14 @@ T Await(EventLoop* loop, Async<T> work) {
 
 class Client final {
  public:
-  // `timeout` is for each call; zero: none.
+  // `timeout` is for each call; zero: none. With a loop of its own, or with one
+  // that outlives it.
   Client(FoundInstance instance, std::chrono::milliseconds timeout);
+  Client(FoundInstance instance, std::chrono::milliseconds timeout,
+         EventLoop* loop);
 
   const FoundInstance& instance() const { return instance_; }
-  EventLoop* loop() { return loop_.get(); }
+  EventLoop* loop() { return loop_; }
 
   // Unavailable: nobody listens there. Else as the method says.
   template <typename Response = google::protobuf::Empty>
@@ -60,6 +63,15 @@ class Client final {
   absl::StatusOr<Response> Instance(
       const char* method, const google::protobuf::MessageLite& request) {
     return Parsed<Response>(Call(kInstanceService, method, request));
+  }
+
+  // The same for who waits for several.
+  template <typename Response>
+  Async<absl::StatusOr<Response>> BeginInstance(const char* method,
+                                                std::string request) {
+    absl::StatusOr<std::string> bytes = co_await ttrpc_.Call(
+        kInstanceService, method, std::move(request), timeout_);
+    co_return Parsed<Response>(std::move(bytes));
   }
 
   // What the calls from here on do, for people who wait: "stopping". Empty:
@@ -89,7 +101,8 @@ class Client final {
   const FoundInstance instance_;
   const std::chrono::milliseconds timeout_;
   std::string progress_;
-  const std::unique_ptr<EventLoop> loop_;
+  const std::unique_ptr<EventLoop> own_loop_;
+  EventLoop* const loop_;
   ttrpc::Client ttrpc_;
 };
 

@@ -52,30 +52,31 @@ absl::Status ReadEnd(const Invocation& invocation, Request* request) {
 absl::StatusOr<int> Stop(const Invocation& invocation) {
   v1::StopRequest request;
   HYDRA_RETURN_IF_ERROR(ReadEnd(invocation, &request));
-  return ForEachContainer(
-      invocation, [&](Client& client) -> absl::StatusOr<Json> {
-        client.SetProgress("stopping");
-        HYDRA_ASSIGN_OR_RETURN(
-            const v1::StopResponse response,
-            client.Instance<v1::StopResponse>("Stop", request));
-        return Json{{"changed", response.changed()},
-                    {"exit_status", response.exit_status()}};
+  return ForEachAtOnce(
+      invocation, "stopping",
+      [&](Client& client) -> Async<absl::StatusOr<Json>> {
+        const auto response = co_await client.BeginInstance<v1::StopResponse>(
+            "Stop", request.SerializeAsString());
+        HYDRA_CO_RETURN_IF_ERROR(response.status());
+        co_return Json{{"changed", response->changed()},
+                       {"exit_status", response->exit_status()}};
       });
 }
 
 absl::StatusOr<int> Restart(const Invocation& invocation) {
   v1::RestartRequest request;
   HYDRA_RETURN_IF_ERROR(ReadEnd(invocation, &request));
-  return ForEachContainer(
-      invocation, [&](Client& client) -> absl::StatusOr<Json> {
-        client.SetProgress("restarting");
-        HYDRA_ASSIGN_OR_RETURN(
-            const v1::RestartResponse response,
-            client.Instance<v1::RestartResponse>("Restart", request));
-        return Json{{"changed", true},
-                    {"pid", response.pid()},
-                    {"exit_status_before", response.exit_status()}};
-      });
+  return ForEachAtOnce(invocation, "restarting",
+                       [&](Client& client) -> Async<absl::StatusOr<Json>> {
+                         const auto response =
+                             co_await client.BeginInstance<v1::RestartResponse>(
+                                 "Restart", request.SerializeAsString());
+                         HYDRA_CO_RETURN_IF_ERROR(response.status());
+                         co_return Json{
+                             {"changed", true},
+                             {"pid", response->pid()},
+                             {"exit_status_before", response->exit_status()}};
+                       });
 }
 
 absl::StatusOr<task::StateResponse> StateOf(Client& client) {
@@ -225,7 +226,7 @@ Verb StopVerb() {
           {},
           "End containers: with a signal, then with SIGKILL",
           "Also ends the restarts that a policy would bring. A container that "
-          "has ended before stays as it is.",
+          "has ended before stays as it is. Several have their time at once.",
           {kContainers},
           {TimeOption(),
            {"-s,--signal", "SIGNAL", "the first signal; TERM if not given"}},

@@ -20,8 +20,10 @@ Progress::Progress(EventLoop* loop, std::string what)
   timer_ = loop_->After(kStep, [this] { Draw(); });
 }
 
-Progress::~Progress() {
-  if (is_drawn_) fputs("\r\033[K", stderr);
+Progress::~Progress() { Hide(); }
+
+void Progress::Hide() {
+  if (std::exchange(is_drawn_, false)) fputs("\r\033[K", stderr);
 }
 
 void Progress::Draw() {

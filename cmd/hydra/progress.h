@@ -20,6 +20,8 @@ class Progress final {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
   ~Progress();
+  // Makes room for something else, until it is drawn again.
+  void Hide();
 
  private:
   void Draw();

@@ -67,7 +67,7 @@ TaskService::Reply<task::DeleteResponse> TaskService::DeleteInit(Call call) {
   const auto guard = co_await live->mutex.Lock();
   const state::Process* init = instance_.FindProcess("");
   if (init == nullptr) {
-    co_return NotFound("container not created: not found");
+    co_return NotCreated();
   }
   HYDRA_CO_RETURN_IF_ERROR(CheckInit(init->phase(), TaskOperation::kDelete));
   absl::Status ended = co_await EndContainer(call, live);

@@ -245,7 +245,7 @@ Async<absl::StatusOr<ProcessStdio>> TaskService::OpenStdio(
   const state::Process* process = instance_.FindNumber(number);
   if (process == nullptr) {
     co_await stdio->Close();
-    co_return NotFound("container not created: not found");
+    co_return NotCreated();
   }
   if (opened.ok() && process->stdin_closed()) stdio->CloseStdin();
   co_return opened;
@@ -281,7 +281,7 @@ Async<absl::Status> TaskService::StartInit(Call call) {
   const auto guard = co_await live->mutex.Lock();
   state::Process* init = instance_.FindProcess("");
   if (init == nullptr) {
-    co_return NotFound("container not created: not found");
+    co_return NotCreated();
   }
   const uint64_t number = init->number();
   if (init->token() != call.token) {

@@ -1,11 +1,12 @@
-// How a container is ended on purpose, started again, and removed: what the
-// task API, which has an engine for that, has no words for.
+// How a container is started again in the same place, for which the task API
+// has no words.
 //
 // A replacement of the init
 //   Its beginning is in the record (Replacement), with the token that its steps
 //   have, before the first of them. From then on State says RUNNING, the exit
-//   of the old init is told to no engine, and whatever needs the runtime waits.
-//     the old init runs      EndInit
+//   of the old init is told to no engine, and whatever needs the runtime waits
+//   once that has ended.
+//     the old init runs      EndInit; it is there for all until it has ended
 //     it has gone            its streams are left, the runtime deletes it, and
 //                            ReplaceInit puts a new process into the record
 //     STOPPED, another       the runtime creates it
@@ -30,107 +31,31 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// The steps' bases: see Call.
+// The steps' bases, beside those of task_stop.cc: see Call.
 enum Base : uint32_t {
-  kEndBase = 0x100,
   kDeleteBase = 0x110,
   kCreateBase = 0x120,
   kStartBase = 0x130,
-  kResumeBase = 0x140,
   kUndoBase = 0x150,
 };
-enum Step : uint32_t { kSignalStep = 1, kKillStep = 2, kRunStep = 1 };
+enum Step : uint32_t { kRunStep = 1 };
 
-// From SIGKILL to the news of the end: a process in an uninterruptible sleep
-// takes its time.
-constexpr std::chrono::seconds kKillLimit{10};
 constexpr std::chrono::seconds kLeaveLimit{10};
 constexpr std::chrono::seconds kLongestLeave{60};
 
-Call WithBase(Call call, uint32_t base) {
-  call.base = base;
-  return call;
-}
-
-absl::Status NotCreated() {
-  return NotFound("container not created: not found");
-}
-
 }  // namespace
-
-bool TaskService::InitRuns() {
-  const state::Process* init = instance_.FindProcess("");
-  return init != nullptr && (init->phase() == state::PHASE_RUNNING ||
-                             init->phase() == state::PHASE_PAUSED);
-}
 
 Async<void> TaskService::Settled() {
   if (!instance_.record().container().has_replacement()) co_return;
+  // Until it has ended the old one is there for all, however long that takes.
+  if (OldInitRuns()) co_return;
   const auto guard = co_await life_.Lock();
 }
 
-Async<absl::Status> TaskService::EndInit(Call call, int signal,
-                                         milliseconds timeout) {
-  MonitorClient* const monitor = instance_.monitor();
-  const state::Process& init = instance_.record().container().init();
-  const uint64_t number = init.number();
-  const auto live = instance_.live(init);
-  const bool was_paused = init.phase() == state::PHASE_PAUSED;
-  const Call end = WithBase(call, kEndBase);
-  // ESRCH: it has ended by itself, and the news is on its way.
-  int error =
-      co_await monitor->SignalProcess(end.Key(kSignalStep), number, signal);
-  if (error == EINVAL) {
-    co_return InvalidArgument("signal " + std::to_string(signal) +
-                              ": there is none of that number");
-  }
-  if (was_paused) {
-    // Frozen, it takes no signal.
-    task::ResumeRequest request;
-    request.set_id(instance_.config().id);
-    const auto guard = co_await live->mutex.Lock();
-    const absl::Status resumed = co_await instance_.runtime()->Resume(
-        WithBase(call, kResumeBase).Key(kRunStep));
-    if (!resumed.ok()) LogWarning("resume, ignoring: ", Message(resumed));
-  }
-  bool gone = co_await SetWithin(loop_, live->gone, timeout);
-  if (!gone) {
-    error =
-        co_await monitor->SignalProcess(end.Key(kKillStep), number, SIGKILL);
-    gone = co_await SetWithin(loop_, live->gone, kKillLimit);
-  }
-  if (!gone) {
-    co_return MakeError(absl::StatusCode::kDeadlineExceeded,
-                        "container " + instance_.config().id +
-                            " has not ended, though it was killed");
-  }
-  co_return absl::OkStatus();
-}
-
-TaskService::Reply<TaskService::End> TaskService::Stop(Call call, int signal,
-                                                       milliseconds timeout) {
-  const auto guard = co_await life_.Lock();
-  state::Container* container = instance_.container();
-  if (container == nullptr) co_return NotCreated();
-  End end;
-  if (container->has_native()) {
-    state::Native* native = container->mutable_native();
-    end.changed = native->next_start_at() != 0;
-    native->set_stopped(true);
-    native->set_next_start_at(0);
-    instance_.Touch();
-    (void)instance_.Save();  // Logged there.
-  }
-  // If a head before us has ended it, that was us.
-  if (InitRuns() ||
-      instance_.monitor()->Knows(WithBase(call, kEndBase).Key(kSignalStep))) {
-    end.changed = true;
-    absl::Status ended = co_await EndInit(call, signal, timeout);
-    if (!ended.ok()) co_return ended;
-  }
-  container = instance_.container();
-  if (container != nullptr) end.exit_status = container->init().exit_status();
-  co_return end;
+bool TaskService::OldInitRuns() {
+  const state::Container& container = instance_.record().container();
+  return container.init().number() == container.replacement().process() &&
+         !instance_.live(container.init())->gone.is_set();
 }
 
 void TaskService::BeginReplacement(const Call& call) {
@@ -152,8 +77,8 @@ Async<absl::Status> TaskService::CreateAgain(Call call) {
   request.set_id(instance_.config().id);
   request.set_bundle(container.bundle());
   const auto live = instance_.live(container.init());
-  absl::Status created = co_await MountAndCreate(WithBase(call, kCreateBase),
-                                                 request, live, false);
+  absl::Status created =
+      co_await MountAndCreate(call.WithBase(kCreateBase), request, live, false);
   state::Process* init = instance_.FindProcess("");
   if (created.ok()) init->set_phase(state::PHASE_CREATED);
   instance_.Touch();
@@ -174,7 +99,7 @@ Async<absl::Status> TaskService::ReplaceInit(Call call) {
       co_await live->stdio->Leave(kLeaveLimit, kLongestLeave);
     }
     absl::Status deleted = co_await instance_.runtime()->Delete(
-        WithBase(call, kDeleteBase).Key(kRunStep), false);
+        call.WithBase(kDeleteBase).Key(kRunStep), false);
     if (!deleted.ok()) co_return deleted;
     instance_.ReplaceInit();
     (void)instance_.Save();  // Logged there.
@@ -185,7 +110,7 @@ Async<absl::Status> TaskService::ReplaceInit(Call call) {
   }
   if (container->init().phase() == state::PHASE_CREATED ||
       container->init().token() == call.token) {
-    absl::Status started = co_await StartInit(WithBase(call, kStartBase));
+    absl::Status started = co_await StartInit(call.WithBase(kStartBase));
     if (!started.ok()) co_return started;
   }
   co_return absl::OkStatus();
@@ -197,7 +122,7 @@ Async<absl::StatusOr<uint32_t>> TaskService::Replace(Call call) {
     LogError("start the container again: ", Message(status));
     // What the runtime has made of it must not stay.
     (void)co_await instance_.runtime()->Delete(
-        WithBase(call, kUndoBase).Key(kRunStep), true);
+        call.WithBase(kUndoBase).Key(kRunStep), true);
   }
   state::Container* container = instance_.record().mutable_container();
   state::Replacement replacement = container->replacement();
@@ -265,6 +190,12 @@ absl::Status TaskService::CheckRestart(const state::Container& container) {
 
 TaskService::Reply<TaskService::End> TaskService::Restart(
     Call call, int signal, milliseconds timeout) {
+  // Not if a head before us has begun: the end under way is another's, or ours.
+  if (instance_.container() != nullptr && !Replaced(call).has_value() &&
+      instance_.container()->replacement().token() != call.token) {
+    absl::Status hurried = co_await HurryEnd(call, signal, timeout);
+    if (!hurried.ok()) co_return hurried;
+  }
   const auto guard = co_await life_.Lock();
   state::Container* container = instance_.container();
   if (container == nullptr) co_return NotCreated();
@@ -281,8 +212,7 @@ TaskService::Reply<TaskService::End> TaskService::Restart(
     container->mutable_native()->set_failures(0);
   }
   BeginReplacement(call);
-  if (container->init().number() == container->replacement().process() &&
-      !instance_.live(container->init())->gone.is_set()) {
+  if (OldInitRuns()) {
     absl::Status ended = co_await EndInit(call, signal, timeout);
     if (!ended.ok()) {
       container->clear_replacement();
@@ -330,44 +260,12 @@ Async<absl::Status> TaskService::FinishReplacement(Call call) {
   const auto guard = co_await life_.Lock();
   const state::Container& container = instance_.record().container();
   if (!container.has_replacement()) co_return absl::OkStatus();
-  const auto live = instance_.live(container.init());
-  if (container.init().number() == container.replacement().process() &&
-      !live->gone.is_set()) {
-    absl::Status ended = co_await EndInit(call, SIGKILL, kKillLimit);
+  if (OldInitRuns()) {
+    absl::Status ended = co_await EndInit(call, SIGKILL, milliseconds(0));
     if (!ended.ok()) co_return ended;
   }
   const absl::StatusOr<uint32_t> replaced = co_await Replace(call);
   co_return replaced.status();
-}
-
-Async<absl::Status> TaskService::Remove(Call call, bool force) {
-  const std::string id = instance_.config().id;
-  if (!instance_.config().engine_address.empty()) {
-    co_return FailedPrecondition(
-        "container " + id + " belongs to the engine at " +
-        instance_.config().engine_address + ", which is to remove it");
-  }
-  if (instance_.container() != nullptr && InitRuns() && !force) {
-    co_return FailedPrecondition("container " + id +
-                                 " is running: stop it before, or force it");
-  }
-  if (instance_.container() != nullptr) {
-    absl::StatusOr<End> ended =
-        co_await Stop(call, SIGKILL, milliseconds(kKillLimit));
-    if (!ended.ok() && !absl::IsNotFound(ended.status())) {
-      co_return ended.status();
-    }
-  }
-  if (instance_.container() != nullptr) {
-    absl::StatusOr<task::DeleteResponse> deleted = co_await DeleteInit(call);
-    if (!deleted.ok() && !absl::IsNotFound(deleted.status())) {
-      co_return deleted.status();
-    }
-    (void)instance_.Save();  // Logged there.
-  }
-  absl::StatusOr<Empty> shut_down =
-      co_await Shutdown(call, task::ShutdownRequest());
-  co_return shut_down.status();
 }
 
 }  // namespace hydra

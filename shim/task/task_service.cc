@@ -34,10 +34,6 @@ constexpr int kMaxSpecDepth = 64;
 constexpr char kCheckpointOptions[] = "containerd.runc.v1.CheckpointOptions";
 constexpr char kProcessDetails[] = "containerd.runc.v1.ProcessDetails";
 
-absl::Status NotCreated() {
-  return NotFound("container not created: not found");
-}
-
 // The OCI process of an exec with `terminal` as the request has it.
 absl::StatusOr<std::string> ProcessSpec(const std::string& spec,
                                         bool terminal) {
@@ -76,6 +72,10 @@ void AddPids(const std::string& directory, std::vector<int>* pids) {
 }
 
 }  // namespace
+
+absl::Status NotCreated() {
+  return NotFound("container not created: not found");
+}
 
 std::vector<int> ProcessesOf(const Cgroup& cgroup) {
   std::vector<int> pids;

@@ -42,6 +42,7 @@ struct Call {
   Future<bool> cancelled;
 
   OperationKey Key(uint32_t step) const { return {token, base + step}; }
+  Call WithBase(uint32_t other) const { return {token, other, cancelled}; }
 };
 
 namespace task = containerd::task::v2;
@@ -151,8 +152,19 @@ class TaskService final {
   Async<absl::Status> EndContainer(Call call,
                                    std::shared_ptr<Instance::Live> live);
   bool InitRuns();
+  // By the signal, and after `timeout` by SIGKILL.
   Async<absl::Status> EndInit(Call call, int signal,
                               std::chrono::milliseconds timeout);
+  // The same, with the call's base.
+  Async<absl::Status> EndUnder(Call call, int signal,
+                               std::chrono::milliseconds timeout);
+  // The same, if somebody else is at it, who may have given it longer.
+  Async<absl::Status> HurryEnd(Call call, int signal,
+                               std::chrono::milliseconds timeout);
+  // Resumes the process if it is paused; an error is logged.
+  Async<void> Thaw(OperationKey key, uint64_t number);
+  // Whether an init that is to be replaced has yet to end.
+  bool OldInitRuns();
   // Lets the container's init be replaced under the call's token, and does so
   // once that has gone.
   void BeginReplacement(const Call& call);
@@ -165,7 +177,7 @@ class TaskService final {
   std::optional<absl::StatusOr<uint32_t>> Replaced(const Call& call);
   void TellReplacement(const state::Replacement& replacement);
   absl::Status CheckRestart(const state::Container& container);
-  // Waits until no init is being replaced.
+  // Waits while there is no init, because another is to take its place.
   Async<void> Settled();
 
   Instance& instance_;
@@ -174,11 +186,15 @@ class TaskService final {
   bool pausing_ = false;
   // Held by what ends the container, and starts it again.
   AsyncMutex life_;
+  int ends_ = 0;  // Calls of EndInit that are under way.
 };
 
 // The process ids in the cgroup and below it, from cgroup.procs; empty if it is
 // gone.
 std::vector<int> ProcessesOf(const Cgroup& cgroup);
+
+// NotFound, in containerd's words.
+absl::Status NotCreated();
 
 }  // namespace hydra
 

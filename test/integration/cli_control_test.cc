@@ -97,6 +97,24 @@ TEST_CASE_METHOD(CliTest, "hydra stop", "[cli][hydra]") {
   CHECK(Must({"rm", "g"}) == "g\n");
 }
 
+TEST_CASE_METHOD(CliTest, "hydra stop gives several their time at once",
+                 "[cli][hydra]") {
+  Start("stubborn",
+        {"sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"});
+  Start("willing", kTrapping);
+  REQUIRE(WaitForLog("stubborn", "ready"));
+  REQUIRE(WaitForLog("willing", "ready"));
+  Session stop(Command({"stop", "-t", "1h", "stubborn", "nosuch", "willing"}),
+               Options());
+  CHECK(WaitForStatus("willing", "exited"));
+  CHECK(StatusOf("stubborn") == "running");
+  // One that is in a hurry need not wait for it.
+  Must({"kill", "stubborn"});
+  CHECK(stop.Wait() == 1);
+  CHECK(stop.out() == "stubborn\nwilling\n");
+  CHECK(stop.err().find("nosuch") != std::string::npos);
+}
+
 TEST_CASE_METHOD(CliTest, "hydra restart", "[cli][hydra]") {
   Start("c", kTrapping);
   REQUIRE(WaitForLog("c", "ready"));
@@ -115,6 +133,36 @@ TEST_CASE_METHOD(CliTest, "hydra restart", "[cli][hydra]") {
   CHECK(Must({"restart", "-t", "0", "c"}) == "c\n");
   CHECK(StatusOf("c") == "running");
   CHECK(Hydra({"restart", "nosuch"}).status == 1);
+}
+
+TEST_CASE_METHOD(CliTest, "hydra restart that takes its time blocks nobody",
+                 "[cli][hydra]") {
+  Start("c", {"sh", "-c",
+              "trap 'echo got-term' TERM; echo ready; while :; do sleep 0.05; "
+              "done"});
+  REQUIRE(WaitForLog("c", "ready"));
+  const pid_t before = PidOf("c");
+  Session restart(Command({"restart", "-t", "1h", "c"}), Options());
+  REQUIRE(WaitForLog("c", "got-term"));
+  CHECK(MustJson({"stats", "c"})["id"] == "c");
+  CHECK(Must({"exec", "c", "echo", "here"}) == "here\n");
+  CHECK(MustJson({"pause", "c"})["changed"] == true);
+  CHECK(PidOf("c") == before);
+  // Paused, it would not even be killed. Of two restarts at once each does its
+  // own.
+  const Json sooner = MustJson({"restart", "-t", "0", "c"});
+  CHECK(sooner["exit_status_before"] == 137);
+  CHECK(restart.Wait() == 0);
+  REQUIRE(WaitForStatus("c", "running"));
+  CHECK(PidOf("c") != before);
+
+  Session stop(Command({"stop", "-t", "1h", "c"}), Options());
+  REQUIRE(Eventually([&] {
+    const std::string log = Must({"logs", "c"});
+    return log.rfind("got-term") != log.find("got-term");
+  }));
+  CHECK(Must({"rm", "-f", "c"}) == "c\n");
+  CHECK(stop.Wait() == 0);
 }
 
 TEST_CASE_METHOD(CliTest, "hydra pause and unpause", "[cli][hydra]") {
