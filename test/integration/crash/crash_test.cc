@@ -591,6 +591,7 @@ TEST_CASE_METHOD(CrashTest, "A head killed anywhere: no engine", "[crash]") {
                         "log: as written",
                         "state: ok RUNNING status 0",
                         "stop: ok status 137",
+                        "stop with patience: ok status 137",
                         "state: ok STOPPED status 137",
                         "own events: ok create start exit=137 start exit=137",
                         "remove: ok",

@@ -91,6 +91,7 @@ class Life final {
   // Its output goes to the log.
   void Run();
   void Restart();
+  // By two at once: one gives it an hour, the other none.
   void Stop();
   // Waits until so much is in the log.
   void Log(const std::string& text);

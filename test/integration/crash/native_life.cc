@@ -45,12 +45,22 @@ void Life::Restart() {
 }
 
 void Life::Stop() {
-  v1::StopRequest request;
-  request.set_signal(SIGKILL);
-  const auto stopped = Ask<v1::StopResponse>(client_.get(), "Stop", request);
-  SayReply("stop", "", stopped.code, stopped.message);
-  story_.back() += " status " + std::to_string(stopped.value.exit_status());
-  if (!stopped.value.changed()) Say("stop: it had ended before");
+  const auto say = [this](const char* who,
+                          const Reply<v1::StopResponse>& stopped) {
+    SayReply(who, "", stopped.code, stopped.message);
+    story_.back() += " status " + std::to_string(stopped.value.exit_status());
+    if (!stopped.value.changed()) story_.back() += ", had ended before";
+  };
+  v1::StopRequest patient;
+  patient.set_signal(SIGCONT);
+  patient.set_timeout(3'600'000);
+  const uint32_t waiting =
+      client_->Send(kInstance, "Stop", patient.SerializeAsString());
+  v1::StopRequest hurried;
+  hurried.set_signal(SIGKILL);
+  say("stop", Ask<v1::StopResponse>(client_.get(), "Stop", hurried));
+  say("stop with patience",
+      Typed<v1::StopResponse>(client_->Await(waiting, kAnswerLimit)));
 }
 
 void Life::Log(const std::string& text) {
