@@ -14,18 +14,12 @@ std::unique_ptr<EventLoop> MakeLoop() {
 
 }  // namespace
 
-Client::Client(FoundInstance instance, std::chrono::milliseconds timeout)
-    : instance_(std::move(instance)),
-      timeout_(timeout),
-      own_loop_(MakeLoop()),
-      loop_(own_loop_.get()),
-      ttrpc_(loop_, instance_.socket, instance_.container_namespace) {}
-
 Client::Client(FoundInstance instance, std::chrono::milliseconds timeout,
                EventLoop* loop)
     : instance_(std::move(instance)),
       timeout_(timeout),
-      loop_(loop),
+      own_loop_(loop == nullptr ? MakeLoop() : nullptr),
+      loop_(loop == nullptr ? own_loop_.get() : loop),
       ttrpc_(loop_, instance_.socket, instance_.container_namespace) {}
 
 Async<absl::StatusOr<std::string>> Client::Begin(std::string service,

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "google/protobuf/empty.pb.h"
 #include "google/protobuf/message_lite.h"
+#include "hydra/v1/instance.pb.h"
 #include "shim/base/status.h"
 #include "shim/event/async.h"
 #include "shim/event/event_loop.h"
@@ -44,11 +45,10 @@ T Await(EventLoop* loop, Async<T> work) {
 
 class Client final {
  public:
-  // `timeout` is for each call; zero: none. With a loop of its own, or with one
-  // that outlives it.
-  Client(FoundInstance instance, std::chrono::milliseconds timeout);
+  // `timeout` is for each call; zero: none. Without a loop that outlives it, it
+  // has its own.
   Client(FoundInstance instance, std::chrono::milliseconds timeout,
-         EventLoop* loop);
+         EventLoop* loop = nullptr);
 
   const FoundInstance& instance() const { return instance_; }
   EventLoop* loop() { return loop_; }
@@ -65,6 +65,9 @@ class Client final {
     return Parsed<Response>(Call(kInstanceService, method, request));
   }
 
+  absl::StatusOr<v1::InspectResponse> Inspect() {
+    return Instance<v1::InspectResponse>("Inspect", v1::InspectRequest());
+  }
   // The same for who waits for several.
   template <typename Response>
   Async<absl::StatusOr<Response>> BeginInstance(const char* method,

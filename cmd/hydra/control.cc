@@ -151,22 +151,19 @@ absl::StatusOr<int> Unpause(const Invocation& invocation) {
 absl::StatusOr<int> Wait(const Invocation& invocation) {
   int last = 0;
   for (const std::string& name : invocation.arguments()) {
-    HYDRA_ASSIGN_OR_RETURN(const std::chrono::milliseconds timeout,
-                           TimeoutOf(invocation));
-    HYDRA_ASSIGN_OR_RETURN(FoundInstance instance,
-                           FindContainer(invocation, name));
-    Client client(std::move(instance), timeout);
-    client.SetProgress("waiting for");
+    HYDRA_ASSIGN_OR_RETURN(const std::unique_ptr<Client> client,
+                           ClientOf(invocation, name));
+    client->SetProgress("waiting for");
     task::WaitRequest request;
-    request.set_id(client.instance().id);
+    request.set_id(client->instance().id);
     HYDRA_ASSIGN_OR_RETURN(const task::WaitResponse response,
-                           client.Task<task::WaitResponse>("Wait", request));
+                           client->Task<task::WaitResponse>("Wait", request));
     last = static_cast<int>(response.exit_status());
     if (!invocation.json()) {
       HYDRA_RETURN_IF_ERROR(Print(std::to_string(last) + "\n"));
       continue;
     }
-    Json object = IdentityOf(client.instance());
+    Json object = IdentityOf(client->instance());
     object["exit_status"] = last;
     object["exited_at"] = TimeJson(response.exited_at().seconds() * kSecond +
                                    response.exited_at().nanos());

@@ -16,16 +16,6 @@ namespace {
 // Each has a connection, of which a process may have 1024 by default.
 constexpr size_t kAtOnce = 100;
 
-absl::StatusOr<std::unique_ptr<Client>> ClientOf(const Invocation& invocation,
-                                                 const std::string& name,
-                                                 EventLoop* loop) {
-  HYDRA_ASSIGN_OR_RETURN(const std::chrono::milliseconds timeout,
-                         TimeoutOf(invocation));
-  HYDRA_ASSIGN_OR_RETURN(FoundInstance instance,
-                         FindContainer(invocation, name));
-  return std::make_unique<Client>(std::move(instance), timeout, loop);
-}
-
 Json Described(const Client& client, const Json& result) {
   Json object = IdentityOf(client.instance());
   object.update(result);

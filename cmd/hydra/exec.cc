@@ -64,9 +64,8 @@ absl::StatusOr<Json> ProcessSpec(const Invocation& invocation,
 
 absl::StatusOr<task::ExecProcessRequest> MakeRequest(
     const Invocation& invocation, Client* client) {
-  HYDRA_ASSIGN_OR_RETURN(
-      const v1::InspectResponse inspected,
-      client->Instance<v1::InspectResponse>("Inspect", v1::InspectRequest()));
+  HYDRA_ASSIGN_OR_RETURN(const v1::InspectResponse inspected,
+                         client->Inspect());
   const auto status = inspected.container().status();
   if (status != containerd::v1::types::RUNNING &&
       status != containerd::v1::types::CREATED) {
@@ -145,11 +144,8 @@ absl::StatusOr<int> ExecAttached(const Invocation& invocation,
 }
 
 absl::StatusOr<int> Exec(const Invocation& invocation) {
-  HYDRA_ASSIGN_OR_RETURN(const std::chrono::milliseconds timeout,
-                         TimeoutOf(invocation));
-  HYDRA_ASSIGN_OR_RETURN(FoundInstance instance,
-                         FindContainer(invocation, invocation.arguments()[0]));
-  auto client = std::make_shared<Client>(std::move(instance), timeout);
+  HYDRA_ASSIGN_OR_RETURN(std::shared_ptr<Client> client,
+                         ClientOf(invocation, invocation.arguments()[0]));
   HYDRA_ASSIGN_OR_RETURN(task::ExecProcessRequest request,
                          MakeRequest(invocation, client.get()));
   if (invocation.Has("detach")) {

@@ -77,6 +77,16 @@ absl::StatusOr<FoundInstance> FindContainer(const Invocation& invocation,
   return matches[0];
 }
 
+absl::StatusOr<std::unique_ptr<Client>> ClientOf(const Invocation& invocation,
+                                                 const std::string& name,
+                                                 EventLoop* loop) {
+  HYDRA_ASSIGN_OR_RETURN(const std::chrono::milliseconds timeout,
+                         TimeoutOf(invocation));
+  HYDRA_ASSIGN_OR_RETURN(FoundInstance instance,
+                         FindContainer(invocation, name));
+  return std::make_unique<Client>(std::move(instance), timeout, loop);
+}
+
 absl::StatusOr<InstancePaths> PathsOfInstance(const FoundInstance& instance) {
   HYDRA_ASSIGN_OR_RETURN(const std::string run_directory, RunDirectory());
   return PathsInEngine(run_directory, instance.engine,

@@ -4,10 +4,12 @@
 #define HYDRA_CMD_HYDRA_FIND_H_
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "cmd/hydra/client.h"
 #include "cmd/hydra/verb.h"
 #include "shim/state/instances.h"
 #include "shim/state/paths.h"
@@ -20,6 +22,12 @@ namespace hydra::command {
 // it is another user's.
 absl::StatusOr<FoundInstance> FindContainer(const Invocation& invocation,
                                             const std::string& name);
+
+// To the one that FindContainer finds, with --timeout for each call. With
+// `loop`, or with a loop of its own.
+absl::StatusOr<std::unique_ptr<Client>> ClientOf(const Invocation& invocation,
+                                                 const std::string& name,
+                                                 EventLoop* loop = nullptr);
 
 // All of the machine, or of --namespace.
 absl::StatusOr<std::vector<FoundInstance>> FindAll(

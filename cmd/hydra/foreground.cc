@@ -81,14 +81,10 @@ absl::StatusOr<int> AttachTo(
     const std::function<absl::StatusOr<Json>(Client& client)>& begin) {
   HYDRA_ASSIGN_OR_RETURN(Session::Options options, SessionOptions(invocation));
   options.limit = {};
-  HYDRA_ASSIGN_OR_RETURN(const std::chrono::milliseconds timeout,
-                         TimeoutOf(invocation));
-  HYDRA_ASSIGN_OR_RETURN(FoundInstance instance,
-                         FindContainer(invocation, name));
-  const auto client = std::make_shared<Client>(std::move(instance), timeout);
-  HYDRA_ASSIGN_OR_RETURN(
-      const v1::InspectResponse inspected,
-      client->Instance<v1::InspectResponse>("Inspect", v1::InspectRequest()));
+  HYDRA_ASSIGN_OR_RETURN(const std::shared_ptr<Client> client,
+                         ClientOf(invocation, name));
+  HYDRA_ASSIGN_OR_RETURN(const v1::InspectResponse inspected,
+                         client->Inspect());
   const v1::Container& container = inspected.container();
   options.terminal = container.terminal();
   options.input = container.input() && !invocation.Has("no-stdin");

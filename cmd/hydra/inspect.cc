@@ -14,16 +14,11 @@ namespace hydra::command {
 namespace {
 
 absl::Status InspectOne(const Invocation& invocation, const std::string& name) {
-  HYDRA_ASSIGN_OR_RETURN(const std::chrono::milliseconds timeout,
-                         TimeoutOf(invocation));
-  HYDRA_ASSIGN_OR_RETURN(FoundInstance instance,
-                         FindContainer(invocation, name));
-  Client client(std::move(instance), timeout);
-  HYDRA_ASSIGN_OR_RETURN(
-      const v1::InspectResponse response,
-      client.Instance<v1::InspectResponse>("Inspect", v1::InspectRequest()));
+  HYDRA_ASSIGN_OR_RETURN(const std::unique_ptr<Client> client,
+                         ClientOf(invocation, name));
+  HYDRA_ASSIGN_OR_RETURN(const v1::InspectResponse response, client->Inspect());
   Json object = ToJson(response);
-  object["socket"] = client.instance().socket;
+  object["socket"] = client->instance().socket;
   return invocation.json() ? PrintJson(object) : Print(Indented(object));
 }
 

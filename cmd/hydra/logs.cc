@@ -157,14 +157,10 @@ absl::StatusOr<int> Logs(const Invocation& invocation) {
   if (invocation.Has("until")) {
     HYDRA_ASSIGN_OR_RETURN(until, ParseTime("until", invocation.Get("until")));
   }
-  HYDRA_ASSIGN_OR_RETURN(const std::chrono::milliseconds timeout,
-                         TimeoutOf(invocation));
-  HYDRA_ASSIGN_OR_RETURN(FoundInstance instance,
-                         FindContainer(invocation, invocation.arguments()[0]));
-  Client client(std::move(instance), timeout);
-  HYDRA_ASSIGN_OR_RETURN(
-      const v1::InspectResponse inspected,
-      client.Instance<v1::InspectResponse>("Inspect", v1::InspectRequest()));
+  HYDRA_ASSIGN_OR_RETURN(const std::unique_ptr<Client> client,
+                         ClientOf(invocation, invocation.arguments()[0]));
+  HYDRA_ASSIGN_OR_RETURN(const v1::InspectResponse inspected,
+                         client->Inspect());
   if (inspected.container().log().max_bytes() == 0) {
     Note(
         invocation,
@@ -178,7 +174,7 @@ absl::StatusOr<int> Logs(const Invocation& invocation) {
   while (true) {
     HYDRA_ASSIGN_OR_RETURN(
         const v1::ReadLogResponse response,
-        client.Instance<v1::ReadLogResponse>("ReadLog", request));
+        client->Instance<v1::ReadLogResponse>("ReadLog", request));
     bool is_over = response.ended() ||
                    (!invocation.Has("follow") && response.entries().empty());
     for (const v1::LogEntry& entry : response.entries()) {

@@ -40,9 +40,9 @@ absl::StatusOr<FoundInstance> StartInstance(const NativePlace& place,
 absl::StatusOr<FoundInstance> BecomeInstance(
     const NativePlace& place, const nlohmann::ordered_json& spec);
 
-// In the child that BecomeInstance has returned in: ends the monitor and removes
-// the instance. The monitor's parent sees that it was killed, where one that
-// leaves in peace has status 0.
+// In the child that BecomeInstance has returned in: ends the monitor and
+// removes the instance. The monitor's parent sees that it was killed, where one
+// that leaves in peace has status 0.
 void AbandonInstance(const FoundInstance& instance);
 
 // Removes what is left of an instance whose monitor does not answer.

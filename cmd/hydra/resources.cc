@@ -62,14 +62,10 @@ absl::StatusOr<std::string> MakeCheckpointDirectory(const std::string& path) {
 }
 
 absl::StatusOr<int> Checkpoint(const Invocation& invocation) {
-  HYDRA_ASSIGN_OR_RETURN(const std::chrono::milliseconds timeout,
-                         TimeoutOf(invocation));
-  HYDRA_ASSIGN_OR_RETURN(FoundInstance instance,
-                         FindContainer(invocation, invocation.arguments()[0]));
-  Client client(std::move(instance), timeout);
-  HYDRA_ASSIGN_OR_RETURN(
-      const v1::InspectResponse inspected,
-      client.Instance<v1::InspectResponse>("Inspect", v1::InspectRequest()));
+  HYDRA_ASSIGN_OR_RETURN(const std::unique_ptr<Client> client,
+                         ClientOf(invocation, invocation.arguments()[0]));
+  HYDRA_ASSIGN_OR_RETURN(const v1::InspectResponse inspected,
+                         client->Inspect());
   HYDRA_ASSIGN_OR_RETURN(const std::string directory,
                          MakeCheckpointDirectory(invocation.arguments()[1]));
   HYDRA_ASSIGN_OR_RETURN(
@@ -83,12 +79,12 @@ absl::StatusOr<int> Checkpoint(const Invocation& invocation) {
   options.set_terminal(invocation.Has("shell-job"));
   options.set_file_locks(invocation.Has("file-locks"));
   task::CheckpointTaskRequest request;
-  request.set_id(client.instance().id);
+  request.set_id(client->instance().id);
   request.set_path(directory);
   request.mutable_options()->set_type_url(kCheckpointType);
   options.SerializeToString(request.mutable_options()->mutable_value());
-  client.SetProgress("saving");
-  const auto saved = client.Task("Checkpoint", request);
+  client->SetProgress("saving");
+  const auto saved = client->Task("Checkpoint", request);
   if (!saved.ok()) {
     // Alone it is of no use.
     unlink((directory + kSavedConfig).c_str());
@@ -98,7 +94,7 @@ absl::StatusOr<int> Checkpoint(const Invocation& invocation) {
     HYDRA_RETURN_IF_ERROR(Print(directory + "\n"));
     return 0;
   }
-  Json object = IdentityOf(client.instance());
+  Json object = IdentityOf(client->instance());
   object["directory"] = directory;
   HYDRA_RETURN_IF_ERROR(PrintJson(object));
   return 0;

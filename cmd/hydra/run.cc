@@ -154,9 +154,7 @@ absl::StatusOr<int> Create(const Invocation& invocation) {
 }
 
 absl::StatusOr<Json> StartOne(Client& client) {
-  HYDRA_ASSIGN_OR_RETURN(
-      const v1::InspectResponse before,
-      client.Instance<v1::InspectResponse>("Inspect", v1::InspectRequest()));
+  HYDRA_ASSIGN_OR_RETURN(const v1::InspectResponse before, client.Inspect());
   const auto status = before.container().status();
   if (status == containerd::v1::types::STOPPED) {
     HYDRA_ASSIGN_OR_RETURN(

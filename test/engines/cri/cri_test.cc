@@ -16,8 +16,6 @@ namespace fs = std::filesystem;
 
 using Stub = cri::RuntimeService::Stub;
 
-constexpr Milliseconds kShimExit{10'000};
-
 // A bridge and addresses of a private range, inside of the engine's own network
 // namespace.
 constexpr char kNetwork[] = R"({
@@ -61,17 +59,7 @@ CriTest::~CriTest() {
     return;
   }
   RemoveAll();
-  std::vector<std::string> leftovers;
-  Eventually(
-      [&] {
-        leftovers = containerd_->Leftovers();
-        return leftovers.empty();
-      },
-      kShimExit);
-  std::string text;
-  for (const std::string& line : leftovers) text += line + '\n';
-  INFO("left behind:\n" << text);
-  CHECK(leftovers.empty());
+  containerd_->CheckLeftovers();
 }
 
 // The same settings under the names of the major version.

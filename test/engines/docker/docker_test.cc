@@ -15,12 +15,6 @@
 #include "test/integration/harness/image.h"
 
 namespace hydra::testing {
-namespace {
-
-constexpr Milliseconds kShimExit{10'000};
-
-}  // namespace
-
 bool KnowsRuntimes(const Engine& engine) {
   return engine.major() > 1 || engine.minor() > 6;
 }
@@ -63,17 +57,7 @@ DockerTest::~DockerTest() {
   CHECK(daemon_->Wait().has_value());
   // dockerd's own mount, which one that was killed leaves.
   (void)umount2((directory() + "/docker").c_str(), MNT_DETACH);
-  std::vector<std::string> leftovers;
-  Eventually(
-      [&] {
-        leftovers = containerd_->Leftovers();
-        return leftovers.empty();
-      },
-      kShimExit);
-  std::string text;
-  for (const std::string& line : leftovers) text += line + '\n';
-  INFO("left behind:\n" << text);
-  CHECK(leftovers.empty());
+  containerd_->CheckLeftovers();
 }
 
 void DockerTest::WriteDaemonConfiguration() const {

@@ -22,6 +22,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// How long a shim may take to be gone after its task was deleted, the successor
+// of a killed head included.
+constexpr Milliseconds kShimExit{15'000};
+
 bool Connects(const std::string& path) {
   const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address{};
@@ -192,6 +196,24 @@ std::vector<std::string> Containerd::Leftovers() const {
     if (!entry.is_directory()) found.push_back("file " + entry.path().string());
   }
   return found;
+}
+
+std::vector<std::string> Containerd::AwaitNoLeftovers() const {
+  std::vector<std::string> leftovers;
+  Eventually(
+      [&] {
+        leftovers = Leftovers();
+        return leftovers.empty();
+      },
+      kShimExit);
+  return leftovers;
+}
+
+void Containerd::CheckLeftovers() const {
+  const std::vector<std::string> leftovers = AwaitNoLeftovers();
+  for (const std::string& one : leftovers)
+    UNSCOPED_INFO("left behind: " << one);
+  CHECK(leftovers.empty());
 }
 
 }  // namespace hydra::testing

@@ -91,6 +91,10 @@ class Containerd final {
 
   // See FindLeftovers; containerd itself does not count.
   std::vector<std::string> Leftovers() const;
+  // What still is left when shims have had time to end.
+  std::vector<std::string> AwaitNoLeftovers() const;
+  // A Catch2 failure, with all of it, if that is anything.
+  void CheckLeftovers() const;
 
  private:
   std::string Configuration() const;

@@ -11,16 +11,7 @@
 namespace hydra::testing {
 namespace {
 
-// How long a shim may take to be gone after its task was deleted.
-constexpr Milliseconds kShimExit{10'000};
-
 int skip_count = 0;
-
-std::string JoinLines(const std::vector<std::string>& lines) {
-  std::string text;
-  for (const std::string& line : lines) text += line + '\n';
-  return text;
-}
 
 bool EndsWith(const std::string& text, const std::string& end) {
   return text.size() >= end.size() &&
@@ -65,15 +56,7 @@ IntegrationTest::~IntegrationTest() {
   }
   RemoveAll();
   events_.reset();
-  std::vector<std::string> leftovers;
-  Eventually(
-      [&] {
-        leftovers = containerd_->Leftovers();
-        return leftovers.empty();
-      },
-      kShimExit);
-  INFO("left behind:\n" << JoinLines(leftovers));
-  CHECK(leftovers.empty());
+  containerd_->CheckLeftovers();
 }
 
 Events& IntegrationTest::events() {
