@@ -1,5 +1,8 @@
 #include "cmd/containerd-shim-hydra-v1/listener.h"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -8,6 +11,8 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <string>
+#include <utility>
 
 #include "cmd/containerd-shim-hydra-v1/monitor_ref.h"
 #include "shim/base/status.h"
@@ -17,6 +22,9 @@ namespace {
 
 constexpr std::chrono::seconds kMonitorGrace{1};
 constexpr int kAttempts = 20;
+// Longer than a rival may need for a stale monitor.
+constexpr std::chrono::seconds kLockLimit{10};
+constexpr int kLockPollMs = 1;
 
 // PathsOf keeps paths short enough.
 sockaddr_un AddressOf(const std::string& path) {
@@ -35,6 +43,52 @@ UniqueFd MakeSocket() {
 bool Exists(const std::string& path) {
   struct stat info;
   return lstat(path.c_str(), &info) == 0;
+}
+
+// Held by who looks whether a name is free, clears up there and takes it: two
+// at once would each take what the other has just made for a dead instance's.
+//
+// The lock is on the namespace's directory. The end of a neighbour may take
+// that away, and somebody make it again: then it keeps nobody out any more.
+class NamespaceLock final {
+ public:
+  static absl::StatusOr<NamespaceLock> Take(const InstancePaths& paths);
+  bool holds() const;
+
+ private:
+  NamespaceLock(UniqueFd fd, std::string path)
+      : fd_(std::move(fd)), path_(std::move(path)) {}
+
+  UniqueFd fd_;
+  std::string path_;
+};
+
+absl::StatusOr<NamespaceLock> NamespaceLock::Take(const InstancePaths& paths) {
+  const std::string& path = paths.namespace_directory;
+  const auto limit = std::chrono::steady_clock::now() + kLockLimit;
+  while (std::chrono::steady_clock::now() < limit) {
+    HYDRA_RETURN_IF_ERROR(MakeNamespaceDirectory(paths));
+    NamespaceLock lock(
+        UniqueFd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), path);
+    if (!lock.fd_.valid() && errno != ENOENT) {
+      return ErrnoError(errno, "open", path);
+    }
+    if (!lock.fd_.valid()) continue;
+    if (flock(lock.fd_.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno != EWOULDBLOCK) return ErrnoError(errno, "lock", path);
+      poll(nullptr, 0, kLockPollMs);
+    } else if (lock.holds()) {
+      return lock;
+    }
+  }
+  return MakeError(absl::StatusCode::kAborted,
+                   "lock " + path + ": another start keeps it");
+}
+
+bool NamespaceLock::holds() const {
+  struct stat ours, there;
+  return fstat(fd_.get(), &ours) == 0 && stat(path_.c_str(), &there) == 0 &&
+         ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
 }
 
 absl::Status EndStaleMonitor(const InstancePaths& paths) {
@@ -59,12 +113,17 @@ bool IsAlive(const std::string& path) {
 
 absl::StatusOr<UniqueFd> MakeListener(const InstancePaths& paths) {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    HYDRA_ASSIGN_OR_RETURN(const NamespaceLock lock,
+                           NamespaceLock::Take(paths));
     if (Exists(paths.socket) || Exists(paths.directory)) {
       if (IsAlive(paths.socket)) return UniqueFd();
       HYDRA_RETURN_IF_ERROR(EndStaleMonitor(paths));
       HYDRA_RETURN_IF_ERROR(RemoveInstance(paths));
+      // It was the only one there.
+      if (!lock.holds()) continue;
     }
     HYDRA_RETURN_IF_ERROR(MakeInstanceDirectory(paths));
+    if (!lock.holds()) continue;
     UniqueFd fd = MakeSocket();
     if (!fd.valid()) {
       const int error = errno;

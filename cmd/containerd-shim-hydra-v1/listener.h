@@ -20,12 +20,11 @@ bool IsAlive(const std::string& path);
 // Makes the instance's directory and a listening socket, mode 0600, that does
 // not block. What a dead instance of the same name left is removed first; a
 // monitor of it that is on its way out is given a second, and then killed.
-// containerd makes a bundle's directory exclusively, so that no two callers
-// do this for one container at a time.
+// Of several that want one name at a time one gets it.
 //
 // An invalid descriptor: an instance of this name is alive, and nothing was
 // touched. On an error nothing is left. Aborted if others kept taking the
-// place; else an errno's status.
+// place, or kept it locked; else an errno's status.
 absl::StatusOr<UniqueFd> MakeListener(const InstancePaths& paths);
 
 }  // namespace hydra

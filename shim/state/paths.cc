@@ -21,7 +21,7 @@ namespace {
 constexpr size_t kMaxIdentifier = 76;
 constexpr mode_t kParentMode = 0711;
 constexpr mode_t kInstanceMode = 0700;
-// How often MakeInstanceDirectory begins again when a parent is taken away
+// How often a directory is begun again when a parent is taken away
 // under its hands: each time another instance had to end at that moment.
 constexpr int kMakeAttempts = 100;
 
@@ -196,6 +196,16 @@ absl::StatusOr<InstancePaths> PathsInEngine(std::string_view run_directory,
 absl::StatusOr<InstancePaths> PathsOf(const InstanceName& name) {
   HYDRA_ASSIGN_OR_RETURN(std::string run_directory, RunDirectory());
   return PathsOf(run_directory, name);
+}
+
+absl::Status MakeNamespaceDirectory(const InstancePaths& paths) {
+  for (int attempt = 0;; ++attempt) {
+    const int error = MakeDirectories(paths.namespace_directory, kParentMode);
+    if (error == 0) return absl::OkStatus();
+    if (error != ENOENT || attempt == kMakeAttempts) {
+      return ErrnoError(error, "make directory", paths.namespace_directory);
+    }
+  }
 }
 
 absl::Status MakeInstanceDirectory(const InstancePaths& paths) {

@@ -122,6 +122,10 @@ absl::StatusOr<InstancePaths> PathsInEngine(std::string_view run_directory,
 // The same under RunDirectory().
 absl::StatusOr<InstancePaths> PathsOf(const InstanceName& name);
 
+// Makes the directory of the instance's namespace, and what is above it. As
+// MakeInstanceDirectory.
+absl::Status MakeNamespaceDirectory(const InstancePaths& paths);
+
 // Makes the instance directory and what it needs above it and above the
 // socket, with the modes above; what is there already stays as it is. Works
 // against a concurrent RemoveInstance of a neighbour that takes an empty

@@ -68,7 +68,7 @@ TEST_CASE_METHOD(CliTest, "hydra run says what could not be run",
 TEST_CASE_METHOD(CliTest, "One of those who want a name gets it",
                  "[cli][hydra]") {
   std::vector<std::unique_ptr<Session>> rivals;
-  for (int i = 0; i < 5; ++i) {
+  for (int i = 0; i < 8; ++i) {
     rivals.push_back(std::make_unique<Session>(
         Command(RunArguments({"-d", "--name", "c"}, {"sleep", "1000"})),
         Options()));
