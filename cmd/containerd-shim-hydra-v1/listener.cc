@@ -67,13 +67,15 @@ absl::StatusOr<NamespaceLock> NamespaceLock::Take(const InstancePaths& paths) {
   const std::string& path = paths.namespace_directory;
   const auto limit = std::chrono::steady_clock::now() + kLockLimit;
   while (std::chrono::steady_clock::now() < limit) {
-    HYDRA_RETURN_IF_ERROR(MakeNamespaceDirectory(paths));
-    NamespaceLock lock(
-        UniqueFd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)), path);
-    if (!lock.fd_.valid() && errno != ENOENT) {
-      return ErrnoError(errno, "open", path);
+    UniqueFd fd(open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd.valid()) {
+      if (errno != ENOENT && errno != ENOTDIR) {
+        return ErrnoError(errno, "open", path);
+      }
+      HYDRA_RETURN_IF_ERROR(MakeNamespaceDirectory(paths));
+      continue;
     }
-    if (!lock.fd_.valid()) continue;
+    NamespaceLock lock(std::move(fd), path);
     if (flock(lock.fd_.get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno != EWOULDBLOCK) return ErrnoError(errno, "lock", path);
       poll(nullptr, 0, kLockPollMs);

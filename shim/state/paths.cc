@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <system_error>
 
 #include "shim/base/crash_point.h"
@@ -21,8 +22,8 @@ namespace {
 constexpr size_t kMaxIdentifier = 76;
 constexpr mode_t kParentMode = 0711;
 constexpr mode_t kInstanceMode = 0700;
-// How often a directory is begun again when a parent is taken away
-// under its hands: each time another instance had to end at that moment.
+// How often a directory is begun again when a parent is taken away: each time
+// another instance had to end at that moment.
 constexpr int kMakeAttempts = 100;
 
 // The first `digits` hex digits of sha256(text).
@@ -98,6 +99,19 @@ int MakeDirectories(const std::string& path, mode_t mode) {
     return above;
   }
   return MakeDirectory(path, mode);
+}
+
+// Calls `make`, which gives 0 or an errno, again as long as a parent of
+// `directory` is taken away under its hands.
+absl::Status MakeAgainstRemoval(const std::string& directory,
+                                const std::function<int()>& make) {
+  for (int attempt = 0;; ++attempt) {
+    const int error = make();
+    if (error == 0) return absl::OkStatus();
+    if (error != ENOENT || attempt == kMakeAttempts) {
+      return ErrnoError(error, "make directory", directory);
+    }
+  }
 }
 
 }  // namespace
@@ -199,28 +213,21 @@ absl::StatusOr<InstancePaths> PathsOf(const InstanceName& name) {
 }
 
 absl::Status MakeNamespaceDirectory(const InstancePaths& paths) {
-  for (int attempt = 0;; ++attempt) {
-    const int error = MakeDirectories(paths.namespace_directory, kParentMode);
-    if (error == 0) return absl::OkStatus();
-    if (error != ENOENT || attempt == kMakeAttempts) {
-      return ErrnoError(error, "make directory", paths.namespace_directory);
-    }
-  }
+  return MakeAgainstRemoval(paths.namespace_directory, [&] {
+    return MakeDirectories(paths.namespace_directory, kParentMode);
+  });
 }
 
 absl::Status MakeInstanceDirectory(const InstancePaths& paths) {
   const std::string socket_directory = ParentOf(paths.socket);
-  for (int attempt = 0;; ++attempt) {
+  return MakeAgainstRemoval(paths.directory, [&] {
     int error = MakeDirectories(paths.namespace_directory, kParentMode);
     if (error == 0) error = MakeDirectory(paths.directory, kInstanceMode);
     if (error == 0 && socket_directory != paths.namespace_directory) {
       error = MakeDirectory(socket_directory, kParentMode);
     }
-    if (error == 0) return absl::OkStatus();
-    if (error != ENOENT || attempt == kMakeAttempts) {
-      return ErrnoError(error, "make directory", paths.directory);
-    }
-  }
+    return error;
+  });
 }
 
 std::string DataDirectory(std::string_view state_directory,
@@ -231,14 +238,10 @@ std::string DataDirectory(std::string_view state_directory,
 }
 
 absl::Status MakeDataDirectory(const std::string& directory) {
-  for (int attempt = 0;; ++attempt) {
-    int error = MakeDirectories(ParentOf(directory), kParentMode);
-    if (error == 0) error = MakeDirectory(directory, kInstanceMode);
-    if (error == 0) return absl::OkStatus();
-    if (error != ENOENT || attempt == kMakeAttempts) {
-      return ErrnoError(error, "make directory", directory);
-    }
-  }
+  return MakeAgainstRemoval(directory, [&] {
+    const int error = MakeDirectories(ParentOf(directory), kParentMode);
+    return error == 0 ? MakeDirectory(directory, kInstanceMode) : error;
+  });
 }
 
 absl::Status RemoveDataDirectory(const std::string& directory) {

@@ -205,6 +205,8 @@ TEST_CASE_METHOD(StreamsTest, "An upgrade ends no stream",
   CHECK((attached->text() == expected));
   CHECK((fresh.text() == lines));
   // The one before ends with its last connection.
+  attached->client().Cancel();
+  CHECK(attached->TakeAll().code == Code::kCancelled);
   attached.reset();
   container.Reconnect();
   CHECK(Eventually([&] {

@@ -15,6 +15,7 @@
 #include "test/integration/harness/image.h"
 
 namespace hydra::testing {
+
 bool KnowsRuntimes(const Engine& engine) {
   return engine.major() > 1 || engine.minor() > 6;
 }

@@ -18,6 +18,8 @@ namespace fs = std::filesystem;
 
 // A request that has not been answered by then never will be.
 constexpr Milliseconds kAnswerLimit{15'000};
+// The longest that a killed head's successor may take to clear up.
+constexpr Milliseconds kEndLimit{15'000};
 
 std::string Quoted(std::string text) {
   for (size_t at = 0; (at = text.find_first_of("\r\n", at)) != text.npos;) {
@@ -417,7 +419,8 @@ std::string Life::EventsTold() const {
 }
 
 void Life::Aftermath() {
-  const std::vector<std::string> leftovers = engine_->AwaitNoLeftovers();
+  const std::vector<std::string> leftovers =
+      engine_->AwaitNoLeftovers(kEndLimit);
   if (leftovers.empty()) Say("leftovers: none");
   for (const std::string& line : leftovers) Say("left behind: " + line);
   Say("files:" + BundleFiles());

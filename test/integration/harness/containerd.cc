@@ -22,10 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// How long a shim may take to be gone after its task was deleted, the successor
-// of a killed head included.
-constexpr Milliseconds kShimExit{15'000};
-
 bool Connects(const std::string& path) {
   const UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address{};
@@ -198,14 +194,15 @@ std::vector<std::string> Containerd::Leftovers() const {
   return found;
 }
 
-std::vector<std::string> Containerd::AwaitNoLeftovers() const {
+std::vector<std::string> Containerd::AwaitNoLeftovers(
+    Milliseconds limit) const {
   std::vector<std::string> leftovers;
   Eventually(
       [&] {
         leftovers = Leftovers();
         return leftovers.empty();
       },
-      kShimExit);
+      limit);
   return leftovers;
 }
 

@@ -91,8 +91,10 @@ class Containerd final {
 
   // See FindLeftovers; containerd itself does not count.
   std::vector<std::string> Leftovers() const;
-  // What still is left when shims have had time to end.
-  std::vector<std::string> AwaitNoLeftovers() const;
+  // What still is left when shims have had time to end: by default what one may
+  // take after its task was deleted.
+  std::vector<std::string> AwaitNoLeftovers(
+      Milliseconds limit = Milliseconds(10'000)) const;
   // A Catch2 failure, with all of it, if that is anything.
   void CheckLeftovers() const;
 
