@@ -103,6 +103,11 @@ void HeadProcess::KillMisbehaved(const char* reason) {
   misbehaved_ = true;
 }
 
+void HeadProcess::LetEnd() {
+  CloseLink();
+  if (state_ != HeadState::kLeaving) state_ = HeadState::kDying;
+}
+
 void HeadProcess::Rest() {
   CloseLink();
   state_ = HeadState::kDying;

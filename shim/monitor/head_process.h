@@ -74,6 +74,9 @@ class HeadProcess {
   // The same, for what it said: it counts as crashed.
   void KillMisbehaved(const char* reason);
 
+  // It has closed the link, as it should, and is about to end.
+  void LetEnd();
+
   // It is to end by itself, and none is started before Wake.
   void Rest();
   // There is something to do. Without a Rest before it does nothing.

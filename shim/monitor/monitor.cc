@@ -259,7 +259,11 @@ void Monitor::ReadLink(bool all) {
       case link::Reader::Result::kAgain:
         return;
       case link::Reader::Result::kClosed:
-        if (quit_at_ == kNever) head_.Kill("it closed the link");
+        if (quit_at_ != kNever || head_.state() == HeadState::kLeaving) {
+          head_.LetEnd();
+        } else {
+          head_.Kill("it closed the link");
+        }
         return;
       case link::Reader::Result::kError:
         head_.KillMisbehaved(ErrorName(errno));

@@ -228,6 +228,26 @@ TEST_CASE("It quits with its answers sent and nothing left behind",
   CHECK(head->SeesEnd());
 }
 
+// It read the link's end again and again until the head was gone.
+TEST_CASE("Waiting for the end of its head costs nothing",
+          "[monitor][lifecycle]") {
+  MonitorFixture::Options options;
+  // For the sake of a cgroup it stays longer than its head.
+  options.arguments = {"--cgroup", "/no/such/cgroup"};
+  MonitorFixture monitor(options);
+  auto head = monitor.AcceptReadyHead();
+  head->writer.Add(Type::kQuit);
+  head->Flush();
+  head->link.Reset();
+  const auto before = monitor.ProcessorTime();
+  // Not for something to happen: this is what is measured.
+  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  CHECK(monitor.ProcessorTime() - before <= std::chrono::milliseconds(50));
+  CHECK(monitor.IsAlive());
+  head->Kill();
+  CHECK(monitor.WaitForEnd() == 0);
+}
+
 TEST_CASE("Quitting does not wait for a client that does not read",
           "[monitor][lifecycle]") {
   MonitorFixture monitor;

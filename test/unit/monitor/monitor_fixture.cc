@@ -18,6 +18,8 @@
 #include <sstream>
 #include <thread>
 
+#include "shim/base/process_stat.h"
+
 namespace hydra::monitor {
 namespace {
 
@@ -219,6 +221,15 @@ bool MonitorFixture::ComesToRest() {
     }
     return WakeUps() == before;
   });
+}
+
+std::chrono::milliseconds MonitorFixture::ProcessorTime() const {
+  constexpr size_t kUserTime = 14 - 3, kSystemTime = 15 - 3;
+  const std::vector<std::string> fields = ReadProcessStat(pid_);
+  REQUIRE(fields.size() > kSystemTime);
+  const long ticks =
+      atol(fields[kUserTime].c_str()) + atol(fields[kSystemTime].c_str());
+  return std::chrono::milliseconds(ticks * 1000 / sysconf(_SC_CLK_TCK));
 }
 
 std::vector<pid_t> MonitorFixture::Children() const {

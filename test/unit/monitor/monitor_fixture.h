@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -62,6 +63,8 @@ class MonitorFixture {
   int FdCount() const;
   // How often it has gone to sleep so far: what does not wake up works not.
   int64_t WakeUps() const;
+  // The processor time that it has taken.
+  std::chrono::milliseconds ProcessorTime() const;
   std::vector<pid_t> Children() const;
   // Whether it comes to sleep through 300 ms, soon.
   bool ComesToRest();
