@@ -61,18 +61,22 @@ MonitorCommand MonitorCommandOf(const LaunchRequest& request,
                                 const std::vector<std::string>& cgroups) {
   MonitorCommand command;
   command.path = programs.monitor;
-  command.arguments = {kMonitorProgram, "--directory", request.paths.directory,
-                       "--socket",      request.paths.socket,
-                       "--head",        programs.head};
-  auto add = [&command](std::initializer_list<std::string> words) {
-    command.arguments.insert(command.arguments.end(), words);
-  };
-  for (const std::string& directory : cgroups) add({"--cgroup", directory});
-  add({"--", "-namespace", request.name.container_namespace, "-id",
-       request.name.id, "-address", request.name.engine_address});
-  if (request.debug) add({"-debug"});
-  add({"-bundle", request.bundle, "serve"});
+  command.directory = request.paths.directory;
   command.environment = ChildEnvironment(request.ttrpc_address);
+  command.head = {
+      programs.head,   "-namespace", request.name.container_namespace, "-id",
+      request.name.id, "-address",   request.name.engine_address};
+  if (request.debug) command.head.push_back("-debug");
+  command.head.insert(command.head.end(), {"-bundle", request.bundle, "serve"});
+  std::vector<std::string>& words = command.arguments;
+  words = {kMonitorProgram, "--directory",        request.paths.directory,
+           "--socket",      request.paths.socket, "--head",
+           programs.head};
+  for (const std::string& directory : cgroups) {
+    words.insert(words.end(), {"--cgroup", directory});
+  }
+  words.push_back("--");
+  words.insert(words.end(), command.head.begin() + 1, command.head.end());
   return command;
 }
 

@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,25 +12,21 @@
 #include <cerrno>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
-#include "cmd/containerd-shim-hydra-v1/environment.h"
 #include "shim/base/status.h"
+#include "shim/link/protocol.h"
+#include "shim/monitor/process.h"
+#include "shim/monitor/spawn.h"
 
 namespace hydra {
 namespace {
 
 constexpr int kListenerFd = 3;
 constexpr int kReadyFd = 4;
+constexpr int kHeadFd = 5;
+// A message of the monitor's about itself.
+constexpr size_t kMaxReason = 4096;
 // Between a process's closing of its descriptors and its end.
 constexpr int kEndTimeoutMs = 1000;
-
-// A duplicate of `fd` that is out of the way of the numbers above: the child's
-// dup2 must not overwrite a source that comes later.
-absl::StatusOr<UniqueFd> DupAbove(int fd) {
-  UniqueFd copy(fcntl(fd, F_DUPFD_CLOEXEC, kReadyFd + 1));
-  if (!copy.valid()) return ErrnoError(errno, "dup");
-  return copy;
-}
 
 std::string DescribeEnd(int wait_status) {
   if (WIFSIGNALED(wait_status)) {
@@ -39,26 +35,11 @@ std::string DescribeEnd(int wait_status) {
   return "exit status " + std::to_string(WEXITSTATUS(wait_status));
 }
 
-// 0, or an errno. The objects that posix_spawn works with can fail only for
-// want of memory, and then so does it.
-int SpawnWith(const posix_spawn_file_actions_t& actions,
-              MonitorCommand* command, pid_t* pid) {
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  const auto destroy =
-      absl::MakeCleanup([&] { posix_spawnattr_destroy(&attributes); });
-  sigset_t all, none;
-  sigfillset(&all);
-  sigemptyset(&none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setflags(
-      &attributes,
-      static_cast<short>(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK |
-                         POSIX_SPAWN_SETSID));
-  return posix_spawnp(pid, command->path.c_str(), &actions, &attributes,
-                      PointersTo(command->arguments).data(),
-                      PointersTo(command->environment).data());
+std::vector<const char*> ConstPointersTo(
+    const std::vector<std::string>& strings) {
+  std::vector<const char*> pointers;
+  for (const std::string& string : strings) pointers.push_back(string.c_str());
+  return pointers;
 }
 
 }  // namespace
@@ -70,29 +51,45 @@ absl::StatusOr<MonitorProcess> MonitorProcess::Spawn(MonitorCommand command,
   if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoError(errno, "make pipe");
   UniqueFd ready(ends[0]);
   const UniqueFd report(ends[1]);
-  HYDRA_ASSIGN_OR_RETURN(const UniqueFd listener_copy, DupAbove(listener_fd));
-  HYDRA_ASSIGN_OR_RETURN(const UniqueFd report_copy, DupAbove(report.get()));
-
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  const auto destroy =
-      absl::MakeCleanup([&] { posix_spawn_file_actions_destroy(&actions); });
-  UniqueFd log_copy;
-  if (log_fd >= 0) {
-    HYDRA_ASSIGN_OR_RETURN(log_copy, DupAbove(log_fd));
-    posix_spawn_file_actions_adddup2(&actions, log_copy.get(), 2);
-  } else {
-    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_RDWR, 0);
+  int link[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link) != 0) {
+    return ErrnoError(errno, "make socket pair");
   }
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
-  posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_RDWR, 0);
-  posix_spawn_file_actions_adddup2(&actions, listener_copy.get(), kListenerFd);
-  posix_spawn_file_actions_adddup2(&actions, report_copy.get(), kReadyFd);
-  posix_spawn_file_actions_addclosefrom_np(&actions, kReadyFd + 1);
-
+  const UniqueFd monitor_link(link[0]);
+  const UniqueFd head_link(link[1]);
+  const std::vector<const char*> environment =
+      ConstPointersTo(command.environment);
+  monitor::SpawnArgs head;
+  head.argv = ConstPointersTo(command.head);
+  head.env = &environment;
+  head.fds = {{head_link.get(), link::kLinkFd}};
+  monitor::SpawnArgs args;
+  args.argv = ConstPointersTo(command.arguments);
+  char head_pid[monitor::kPidText];
+  args.argv.insert(args.argv.begin() + 1, {"--head-pid", head_pid});
+  args.path = command.path.c_str();
+  args.env = &environment;
+  args.fds = {{listener_fd, kListenerFd},
+              {report.get(), kReadyFd},
+              {monitor_link.get(), kHeadFd}};
+  if (log_fd >= 0) {
+    head.fds.push_back({log_fd, STDERR_FILENO});
+    args.fds.push_back({log_fd, STDERR_FILENO});
+  }
+  args.directory = command.directory.c_str();
+  args.first = &head;
+  args.first_pid = head_pid;
+  // Of an engine or a shell, from before the time when the kernel could do it
+  // at once (SpawnProcess).
+  monitor::CloseOnExecFrom(STDERR_FILENO + 1);
   pid_t pid = -1;
-  const int error = SpawnWith(actions, &command, &pid);
-  if (error != 0) return ErrnoError(error, "execute", command.path);
+  const int error = monitor::SpawnProcess(args, &pid);
+  if (error != 0) {
+    return ErrnoError(error, "execute",
+                      access(command.head[0].c_str(), X_OK) == 0
+                          ? command.path
+                          : command.head[0]);
+  }
   return MonitorProcess(pid, std::move(ready));
 }
 
@@ -124,12 +121,15 @@ absl::Status MonitorProcess::WaitUntilReady(std::chrono::milliseconds timeout) {
     }
     break;
   }
-  char byte = 0;
+  char text[kMaxReason];
   ssize_t n = 0;
-  while ((n = read(ready_.get(), &byte, 1)) < 0 && errno == EINTR) {
+  while ((n = read(ready_.get(), text, sizeof(text))) < 0 && errno == EINTR) {
   }
-  if (n == 1) return absl::OkStatus();
+  if (n == 1 && text[0] == '\0') return absl::OkStatus();
   if (n < 0) return ErrnoError(errno, "read", "ready pipe");
+  if (n > 0) {
+    return Unknown("start " + std::string(text, static_cast<size_t>(n)));
+  }
   // End of file: it is ending, or has closed the pipe and will never be ready.
   const UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
   pollfd entry = {pidfd.get(), POLLIN, 0};

@@ -22,6 +22,9 @@ struct MonitorCommand {
   std::string path;                    // Has a slash, or is looked up in PATH.
   std::vector<std::string> arguments;  // With argv[0].
   std::vector<std::string> environment;
+  // The head's, with its path; what `arguments` ends with.
+  std::vector<std::string> head;
+  std::string directory;  // The instance's.
 };
 
 // A child of ours until this process ends; from then on init's. Ending it is
@@ -30,10 +33,11 @@ class MonitorProcess final {
  public:
   // The monitor leads a session of its own, and has these descriptors and no
   // other: 0 and 1 /dev/null, 2 `log_fd` (/dev/null if negative), 3
-  // `listener_fd`, 4 the pipe that it reports on. Default signal dispositions,
-  // an empty mask. One fork is enough: no engine will be its ancestor, because
-  // it is orphaned when `start` exits. posix_spawn(3)'s error, naming the
-  // program.
+  // `listener_fd`, 4 the pipe that it reports on, 5 the link to the head, which
+  // is started with it: it takes as long to load, and a request needs both.
+  // Default signal dispositions, an empty mask. One fork is enough: no engine
+  // will be its ancestor, because it is orphaned when `start` exits. The error
+  // of SpawnProcess, naming the program.
   static absl::StatusOr<MonitorProcess> Spawn(MonitorCommand command,
                                               int listener_fd, int log_fd);
 
@@ -44,8 +48,8 @@ class MonitorProcess final {
 
   pid_t pid() const { return pid_; }
 
-  // Waits for the byte that says that it serves. Unknown, with how it ended,
-  // if it ended first; DeadlineExceeded.
+  // Waits for the byte that says that it serves. Unknown, with what it says or
+  // how it ended, if it cannot; DeadlineExceeded.
   absl::Status WaitUntilReady(std::chrono::milliseconds timeout);
 
   // It stays when this object goes.

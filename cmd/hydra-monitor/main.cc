@@ -1,11 +1,14 @@
 // hydra-monitor: the supervisor of one container. See shim/monitor/monitor.h.
 //
 //   hydra-monitor [MODE] --directory DIR --socket PATH --head BINARY
-//                 [--log-fd N] [--cgroup DIR]... -- HEAD_ARGUMENT...
+//                 [--log-fd N] [--cgroup DIR]... [--head-pid PID]
+//                 -- HEAD_ARGUMENT...
 //
 // Executed by `containerd-shim-hydra-v1 start`, never by hand. Descriptor 3 is
 // the listening socket; 4 gets one NUL byte once it is served, or the text of
 // an error, and is closed then. Standard error, or --log-fd, takes the log.
+// With --head-pid the first head is a child of ours already, and 5 is our end
+// of the link to it.
 //
 // Executed by a monitor that is being upgraded, by one of another version
 // perhaps, so that none of this may change its meaning
@@ -42,6 +45,7 @@ using hydra::monitor::MonitorOptions;
 
 constexpr int kListenFd = 3;
 constexpr int kReadyFd = 4;
+constexpr int kHeadFd = 5;
 
 struct Arguments {
   MonitorOptions options;
@@ -68,6 +72,7 @@ Arguments ParseArguments(int argc, char** argv) {
       {"head", required_argument, nullptr, 'h'},
       {"log-fd", required_argument, nullptr, 'l'},
       {"cgroup", required_argument, nullptr, 'g'},
+      {"head-pid", required_argument, nullptr, 'i'},
       {"check-state", required_argument, nullptr, 'c'},
       {"resume", required_argument, nullptr, 'r'},
       {"previous", required_argument, nullptr, 'p'},
@@ -83,6 +88,7 @@ Arguments ParseArguments(int argc, char** argv) {
     if (c == 's') options.socket_path = optarg;
     if (c == 'h') head = optarg;
     if (c == 'g') options.cgroups.push_back(optarg);
+    if (c == 'i') options.head_pid = atoi(optarg);
     if (c == 'c') arguments.check_fd = atoi(optarg);
     if (c == 'r') arguments.resume_fd = atoi(optarg);
     if (c == 'p') arguments.previous_fd = atoi(optarg);
@@ -97,6 +103,7 @@ Arguments ParseArguments(int argc, char** argv) {
     Fail(arguments, "arguments", "--directory, --socket and --head are needed");
   }
   if (arguments.is_first()) options.listen_fd = kListenFd;
+  if (options.head_pid > 0) options.head_fd = kHeadFd;
   options.head_argv.push_back(head);
   for (int i = optind; i < argc; ++i) options.head_argv.push_back(argv[i]);
   return arguments;
@@ -135,7 +142,8 @@ int main(int argc, char** argv) {
   const Arguments arguments = ParseArguments(argc, argv);
   if (arguments.check_fd >= 0) return CheckState(arguments);
   if (arguments.is_first()) {
-    hydra::monitor::PrepareDescriptors(kReadyFd + 1);
+    const bool has_head = arguments.options.head_fd >= 0;
+    hydra::monitor::PrepareDescriptors((has_head ? kHeadFd : kReadyFd) + 1);
   }
   hydra::monitor::PrepareProcess();
   hydra::monitor::OpenLog(arguments.options.socket_path);

@@ -52,6 +52,20 @@ void HeadProcess::Start() {
     PlanStart();
     return;
   }
+  Begin();
+}
+
+int HeadProcess::Adopt(pid_t pid, UniqueFd link) {
+  const int error = poller_->Add(link.get(), EPOLLIN, kTag);
+  if (error != 0) return error;
+  started_ = MonotonicNow();
+  pid_ = pid;
+  link_ = std::move(link);
+  Begin();
+  return 0;
+}
+
+void HeadProcess::Begin() {
   ++generation_;
   misbehaved_ = false;
   resting_ = false;

@@ -44,6 +44,9 @@ class HeadProcess {
 
   // Starts it. If that fails, it is tried again after the back-off.
   void Start();
+  // Instead of the first Start: it is running, as child `pid` of this process
+  // with `link` to it. It may have ended. 0, or an errno.
+  int Adopt(pid_t pid, UniqueFd link);
   // When to call Start, on the monotonic clock; kNever unless kDown.
   int64_t next_start() const;
 
@@ -115,6 +118,7 @@ class HeadProcess {
   void CloseLink();
   void PlanStart();
   bool Spawn();
+  void Begin();
 
   Poller* poller_;
   std::vector<const char*> argv_;

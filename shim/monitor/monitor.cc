@@ -102,7 +102,12 @@ int Monitor::Open(const char** what) {
   error = OpenExitFile();
   if (error != 0) return error;
   *what = "listening socket";
-  return server_.Open();
+  error = server_.Open();
+  if (error != 0 || options_.head_pid == 0) return error;
+  *what = "link";
+  // It may have ended before we could hear of it.
+  reap_again_ = true;
+  return head_.Adopt(options_.head_pid, UniqueFd(options_.head_fd));
 }
 
 void Monitor::Run() {

@@ -52,6 +52,10 @@ struct MonitorOptions {
   // removed after it: see LeaveCgroups.
   std::vector<const char*> cgroups;
   int listen_fd = -1;  // Taken.
+  // The first head, if it has been started already: our child, and the link to
+  // it, taken.
+  pid_t head_pid = 0;
+  int head_fd = -1;
 };
 
 class Monitor {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/close_range.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -20,18 +21,22 @@ namespace {
 
 constexpr int kLargeBlock = 16 << 10;
 
-void CloseFrom(int first) {
-  if (close_range(static_cast<unsigned>(first), ~0u, 0) == 0) return;
-  // Before Linux 5.9.
-  DIR* directory = opendir("/proc/self/fd");
-  if (directory == nullptr) return;
+std::vector<int> OpenFrom(int first) {
   std::vector<int> open_fds;
+  DIR* directory = opendir("/proc/self/fd");
+  if (directory == nullptr) return open_fds;
   while (const dirent* entry = readdir(directory)) {
     const int fd = atoi(entry->d_name);
     if (fd >= first && fd != dirfd(directory)) open_fds.push_back(fd);
   }
   closedir(directory);
-  for (int fd : open_fds) close(fd);
+  return open_fds;
+}
+
+void CloseFrom(int first) {
+  if (close_range(static_cast<unsigned>(first), ~0u, 0) == 0) return;
+  // Before Linux 5.9.
+  for (int fd : OpenFrom(first)) close(fd);
 }
 
 // Out of memory is a state that passes, and ending would be worse than waiting
@@ -52,6 +57,15 @@ void PrepareDescriptors(int first_unwanted_fd) {
   for (int fd = 3; fd < first_unwanted_fd; ++fd) {
     fcntl(fd, F_SETFD, FD_CLOEXEC);
   }
+}
+
+void CloseOnExecFrom(int first_fd) {
+  if (close_range(static_cast<unsigned>(first_fd), ~0u, CLOSE_RANGE_CLOEXEC) ==
+      0) {
+    return;
+  }
+  // Before Linux 5.11.
+  for (int fd : OpenFrom(first_fd)) fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
 void PrepareProcess() {

@@ -12,6 +12,9 @@ namespace hydra::monitor {
 // inherited what it needs.
 void PrepareDescriptors(int first_unwanted_fd);
 
+// Nothing from `first_fd` on stays open in a program that is executed.
+void CloseOnExecFrom(int first_fd);
+
 // A session of its own, the name hydra-monitor, no NOTIFY_SOCKET (it was the
 // engine's), and a heap that gives back what a large frame took. None of it can
 // fail in a way that matters.

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <charconv>
 #include <string>
 #include <string_view>
 
@@ -31,7 +32,15 @@ struct ChildPlan {
   std::vector<SpawnArgs::Descriptor> fds;
   int first_free = 3;  // Above all targets.
   const rlimit* file_limit = nullptr;
+  const char* directory = nullptr;
+  char* stack = nullptr;  // kChildStack bytes.
+  ChildPlan* first = nullptr;
+  char* first_pid = nullptr;
   int error = 0;  // Out.
+
+  ~ChildPlan() {
+    if (stack != nullptr) munmap(stack, kChildStack);
+  }
 };
 
 std::string_view SearchPath(const SpawnArgs& args) {
@@ -47,7 +56,7 @@ std::string_view SearchPath(const SpawnArgs& args) {
 }
 
 void AddCandidates(const SpawnArgs& args, std::vector<std::string>* paths) {
-  const std::string_view name = args.argv[0];
+  const std::string_view name = args.path == nullptr ? args.argv[0] : args.path;
   if (name.find('/') != name.npos) {
     paths->emplace_back(name);
     return;
@@ -89,6 +98,11 @@ int MakePlan(const SpawnArgs& args, int null_fd, ChildPlan* plan) {
     plan->envp = plan->environment.data();
   }
   plan->file_limit = args.file_limit;
+  plan->directory = args.directory;
+  void* stack = mmap(nullptr, kChildStack, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  if (stack == MAP_FAILED) return errno;
+  plan->stack = static_cast<char*>(stack);
   return 0;
 }
 
@@ -133,11 +147,37 @@ int ExecuteFirst(const ChildPlan& plan) {
   return error;
 }
 
+int ChildMain(void* argument);
+
+// The child's pid once it has executed its program, or has ended with an error
+// in the plan; -1 with errno.
+pid_t Clone(ChildPlan* plan) {
+  return clone(ChildMain, plan->stack + kChildStack,
+               CLONE_VM | CLONE_VFORK | SIGCHLD, plan);
+}
+
+// 0, or an errno.
+[[gnu::no_sanitize("address", "undefined")]] int StartFirst(ChildPlan* plan) {
+  const pid_t pid = Clone(plan->first);
+  if (pid < 0) return errno;
+  if (plan->first->error != 0) return plan->first->error;
+  *std::to_chars(plan->first_pid, plan->first_pid + kPidText, pid).ptr = '\0';
+  return 0;
+}
+
 // Runs in the child, in our memory, on a stack that the address sanitizer does
 // not know.
 [[gnu::no_sanitize("address", "undefined")]] int ChildMain(void* argument) {
   auto* plan = static_cast<ChildPlan*>(argument);
   setsid();
+  if (plan->directory != nullptr && chdir(plan->directory) < 0) {
+    plan->error = errno;
+    _exit(127);
+  }
+  if (plan->first != nullptr) {
+    plan->error = StartFirst(plan);
+    if (plan->error != 0) _exit(127);
+  }
   plan->error = PlaceDescriptors(plan);
   if (plan->error == 0) {
     // Last, as it may be below the descriptors that were in the way.
@@ -156,17 +196,16 @@ int SpawnProcess(const SpawnArgs& args, pid_t* pid) {
   const UniqueFd null_fd(open("/dev/null", O_RDWR | O_CLOEXEC));
   if (!null_fd.valid()) return errno;
   ChildPlan plan;
-  const int error = MakePlan(args, null_fd.get(), &plan);
+  int error = MakePlan(args, null_fd.get(), &plan);
+  ChildPlan first;
+  if (error == 0 && args.first != nullptr) {
+    error = MakePlan(*args.first, null_fd.get(), &first);
+    plan.first = &first;
+    plan.first_pid = args.first_pid;
+  }
   if (error != 0) return error;
-
-  void* stack = mmap(nullptr, kChildStack, PROT_READ | PROT_WRITE,
-                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (stack == MAP_FAILED) return errno;
-  const pid_t child = clone(ChildMain, static_cast<char*>(stack) + kChildStack,
-                            CLONE_VM | CLONE_VFORK | SIGCHLD, &plan);
-  const int clone_error = errno;
-  munmap(stack, kChildStack);
-  if (child < 0) return clone_error;
+  const pid_t child = Clone(&plan);
+  if (child < 0) return errno;
   if (plan.error != 0) {
     // It has ended already, so this does not wait.
     while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {

@@ -16,9 +16,10 @@
 namespace hydra::monitor {
 
 struct SpawnArgs {
-  // Without the terminating null pointer. argv[0] is a path, or a name that is
-  // looked up in PATH: the one of `env`, and with no `env` our own.
-  std::vector<const char*> argv;
+  // The program: a path, or a name that is looked up in PATH: the one of `env`,
+  // and with no `env` our own. Null: argv[0].
+  const char* path = nullptr;
+  std::vector<const char*> argv;  // Without the terminating null pointer.
   // The child's environment, or null for ours. No terminating null pointer.
   const std::vector<const char*>* env = nullptr;
   struct Descriptor {
@@ -30,13 +31,25 @@ struct SpawnArgs {
   std::vector<Descriptor> fds;
   // The child's RLIMIT_NOFILE, or null for ours.
   const rlimit* file_limit = nullptr;
+  // The child's working directory, or null for ours.
+  const char* directory = nullptr;
+  // Null, or what the child starts as a child of its own before it executes its
+  // program, so that both load at once; in its session and directory unless it
+  // has its own. The digits of that one's pid, and a null byte, are written to
+  // `first_pid`, of kPidText bytes, which may be one of argv.
+  const SpawnArgs* first = nullptr;
+  char* first_pid = nullptr;
 };
+
+inline constexpr size_t kPidText = 12;
 
 // The highest target, plus one.
 inline constexpr int kMaxSpawnTarget = 256;
 
 // Returns 0 and the child's pid, or an errno: EINVAL for no program or a
-// target out of range, those of clone(2), execve(2) and dup(2).
+// target out of range, those of clone(2), execve(2), dup(2) and chdir(2), for
+// `first` or for the child. Where only the child fails, `first` has been
+// started, and is nobody's.
 // The child leads a session of its own, has default signal dispositions and an
 // empty signal mask.
 int SpawnProcess(const SpawnArgs& args, pid_t* pid);

@@ -63,6 +63,36 @@ TEST_CASE("It leads a session, adopts orphans and has its name",
   }
 }
 
+TEST_CASE("A head that was started before it is its first", "[monitor][head]") {
+  MonitorFixture::Options options;
+  options.starts_with_head = true;
+  MonitorFixture monitor(options);
+  auto head = monitor.AcceptHead();
+  CHECK(monitor.Children() == std::vector<pid_t>{head->pid});
+  CHECK(head->Hello()[0].Body<link::Welcome>().generation == 1);
+  Client client = monitor.Connect();
+  const Message message = monitor.Deliver(client, *head, 1, "hello");
+  head->writer.Add(Type::kResponse, message.header.token, 0, "hello yourself");
+  head->Flush();
+  CHECK(client.Receive().payload == "hello yourself");
+  head->Kill();
+  auto next = monitor.AcceptHead();
+  CHECK(next->Hello()[0].Body<link::Welcome>().generation == 2);
+}
+
+TEST_CASE("One that has ended before it is replaced", "[monitor][head]") {
+  MonitorFixture::Options options;
+  options.head = "/bin/false";
+  options.starts_with_head = true;
+  MonitorFixture monitor(options);
+  CHECK(Eventually([&] {
+    const std::string log = monitor.Log();
+    const size_t first = log.find("ended with status 1");
+    return first != std::string::npos &&
+           log.find("ended with status 1", first + 1) != std::string::npos;
+  }));
+}
+
 TEST_CASE("A head that lived is replaced at once", "[monitor][head]") {
   MonitorFixture monitor;
   auto head = monitor.AcceptReadyHead();

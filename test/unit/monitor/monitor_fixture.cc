@@ -19,6 +19,7 @@
 #include <thread>
 
 #include "shim/base/process_stat.h"
+#include "shim/monitor/spawn.h"
 
 namespace hydra::monitor {
 namespace {
@@ -99,6 +100,19 @@ void MonitorFixture::ExecMonitor(const Options& options, int listener,
         std::string("--socket"), socket_path(), std::string("--head"),
         std::string(options.head)}) {
     words.push_back(word);
+  }
+  if (options.starts_with_head) {
+    int link[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, link) != 0) {
+      _exit(126);
+    }
+    const std::string control = path("head.sock");
+    SpawnArgs head;
+    head.argv = {options.head, control.c_str()};
+    head.fds = {{link[1], link::kLinkFd}};
+    pid_t head_pid = 0;
+    if (SpawnProcess(head, &head_pid) != 0 || dup2(link[0], 5) < 0) _exit(126);
+    words.insert(words.end(), {"--head-pid", std::to_string(head_pid)});
   }
   words.insert(words.end(), options.arguments.begin(), options.arguments.end());
   words.insert(words.end(), {"--", path("head.sock")});

@@ -29,6 +29,7 @@ class MonitorFixture {
     // RLIMIT_NOFILE of the monitor, soft and hard; 0 leaves it.
     rlim_t file_limit = 0;
     bool expect_failure = false;
+    bool starts_with_head = false;
     // Before "--".
     std::vector<std::string> arguments = {};
   };

@@ -123,8 +123,9 @@ TEST_CASE("delete ends a live monitor and its children", "[delete]") {
   const pid_t monitor = sandbox.MonitorPid();
   std::ifstream children("/proc/" + std::to_string(monitor) + "/task/" +
                          std::to_string(monitor) + "/children");
+  // The last: the first was the head, which has ended.
   pid_t child = 0;
-  children >> child;
+  for (pid_t pid; children >> pid;) child = pid;
   REQUIRE(IsRunning(child));
   Delete(sandbox);
   CHECK_FALSE(IsRunning(monitor, 1000));

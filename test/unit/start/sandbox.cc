@@ -133,10 +133,7 @@ std::string Sandbox::Read(const std::string& name) const {
 }
 
 std::vector<std::string> Sandbox::Report() const {
-  std::vector<std::string> lines;
-  std::ifstream file(root_ + "/report");
-  for (std::string line; std::getline(file, line);) lines.push_back(line);
-  return lines;
+  return LinesOf(root_ + "/report");
 }
 
 pid_t Sandbox::MonitorPid() const {
@@ -163,6 +160,21 @@ bool IsRunning(pid_t pid, int timeout_ms) {
 
 bool Contains(const std::vector<std::string>& lines, const std::string& line) {
   return std::find(lines.begin(), lines.end(), line) != lines.end();
+}
+
+std::vector<std::string> LinesOf(const std::string& path) {
+  std::vector<std::string> lines;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) lines.push_back(line);
+  return lines;
+}
+
+bool Eventually(const std::function<bool()>& holds) {
+  for (int waited = 0; waited < 2000; waited += 5) {
+    if (holds()) return true;
+    poll(nullptr, 0, 5);
+  }
+  return holds();
 }
 
 }  // namespace hydra::test

@@ -41,6 +41,16 @@ TEST_CASE("start prints the address, writes it, and says nothing else",
   CHECK(IsRunning(sandbox.MonitorPid()));
 }
 
+// The descriptors of a report, each with what it is.
+std::vector<std::string> DescriptorsOf(const std::vector<std::string>& report) {
+  std::vector<std::string> descriptors;
+  for (const std::string& line : report) {
+    if (line.rfind("fd ", 0) == 0) descriptors.push_back(line.substr(3));
+  }
+  std::sort(descriptors.begin(), descriptors.end());
+  return descriptors;
+}
+
 TEST_CASE("the monitor gets its arguments and descriptors, and no other",
           "[start]") {
   Sandbox sandbox;
@@ -55,16 +65,19 @@ TEST_CASE("the monitor gets its arguments and descriptors, and no other",
 
   const std::vector<std::string> report = sandbox.Report();
   const InstancePaths paths = sandbox.paths();
-  std::vector<std::string> arguments, descriptors;
+  const std::vector<std::string> descriptors = DescriptorsOf(report);
+  std::vector<std::string> arguments;
   for (const std::string& line : report) {
     // Pairs of them, if the test itself is in a cgroup below the root.
     if (line == "arg --cgroup" || line.rfind("arg /sys/fs/cgroup/", 0) == 0) {
       continue;
     }
     if (line.rfind("arg ", 0) == 0) arguments.push_back(line.substr(4));
-    if (line.rfind("fd ", 0) == 0) descriptors.push_back(line.substr(3));
   }
-  std::sort(descriptors.begin(), descriptors.end());
+  REQUIRE(arguments.size() > 3);
+  CHECK(arguments[1] == "--head-pid");
+  CHECK(atoi(arguments[2].c_str()) > 1);
+  arguments.erase(arguments.begin() + 1, arguments.begin() + 3);
   CHECK(arguments == std::vector<std::string>{
                          "hydra-monitor", "--directory", paths.directory,
                          "--socket", paths.socket, "--head",
@@ -73,17 +86,38 @@ TEST_CASE("the monitor gets its arguments and descriptors, and no other",
                          "--", "-namespace", "ns", "-id", "c1", "-address",
                          "/run/engine.sock", "-debug", "-bundle",
                          sandbox.bundle(), "serve"});
-  REQUIRE(descriptors.size() == 5);
+  REQUIRE(descriptors.size() == 6);
   CHECK(descriptors[0] == "0 /dev/null");
   CHECK(descriptors[1] == "1 /dev/null");
   CHECK(descriptors[2] == "2 " + log);
   CHECK(descriptors[3].rfind("3 socket:", 0) == 0);
   CHECK(descriptors[4].rfind("4 pipe:", 0) == 0);
+  CHECK(descriptors[5].rfind("5 socket:", 0) == 0);
   CHECK(Contains(report, "listening 1"));
   CHECK(Contains(report, "session 1"));
   CHECK(Contains(report, "sigterm 0"));
   CHECK(Contains(report, "env FOO=bar"));
   CHECK(Contains(report, "env TTRPC_ADDRESS=/run/c.sock.ttrpc"));
+  CHECK_FALSE(Contains(report, "env NOTIFY_SOCKET=/run/notify"));
+}
+
+TEST_CASE("the first head is started with its monitor", "[start]") {
+  Sandbox sandbox;
+  const std::string path = sandbox.root() + "/head-report";
+  sandbox.environment["FAKE_HEAD_REPORT"] = path;
+  sandbox.environment["NOTIFY_SOCKET"] = "/run/notify";
+  REQUIRE(sandbox.Run({"start"}).exit_status == 0);
+  REQUIRE(Eventually([&] { return std::filesystem::exists(path); }));
+  const std::vector<std::string> report = LinesOf(path);
+  const std::vector<std::string> descriptors = DescriptorsOf(report);
+  REQUIRE(descriptors.size() == 4);
+  CHECK(descriptors[0] == "0 /dev/null");
+  CHECK(descriptors[1] == "1 /dev/null");
+  CHECK(descriptors[3].rfind("3 socket:", 0) == 0);
+  CHECK(Contains(report, "session 1"));
+  CHECK(Contains(report, "sigterm 0"));
+  // Not the bundle, which the engine may want to remove.
+  CHECK(Contains(report, "cwd " + sandbox.paths().directory));
   CHECK_FALSE(Contains(report, "env NOTIFY_SOCKET=/run/notify"));
 }
 
@@ -170,6 +204,10 @@ TEST_CASE("a start that fails says one line and leaves nothing", "[start]") {
   SECTION("a monitor that ends at once") {
     sandbox.environment["FAKE_MONITOR"] = "exit";
     expected = "start hydra-monitor: exit status 3 before it was ready";
+  }
+  SECTION("a monitor that says why it cannot") {
+    sandbox.environment["FAKE_MONITOR"] = "refuses";
+    expected = "start hydra-monitor: epoll_create1: EMFILE";
   }
   SECTION("a monitor that never gets ready") {
     sandbox.environment["FAKE_MONITOR"] = "hang";
