@@ -72,12 +72,14 @@ void EndMonitor(const InstancePaths& paths, const MonitorRef& monitor) {
   if (!status.ok()) LogWarning(Message(status), ", ignoring");
 }
 
-// init's pid, or 0.
-pid_t InitPid(const std::string& bundle) {
-  const absl::StatusOr<pid_t> pid = ReadPidFile(bundle + "/init.pid");
-  if (pid.ok()) return *pid;
-  if (!absl::IsNotFound(pid.status())) {
-    LogWarning("find init process, ignoring: ", Message(pid.status()));
+// init's pid, or 0. It is in the bundle of an engine's container.
+pid_t InitPid(const InstancePaths& paths, const std::string& bundle) {
+  for (const std::string& directory : {paths.pids, bundle}) {
+    const absl::StatusOr<pid_t> pid = ReadPidFile(directory + "/init.pid");
+    if (pid.ok()) return *pid;
+    if (!absl::IsNotFound(pid.status())) {
+      LogWarning("find init process, ignoring: ", Message(pid.status()));
+    }
   }
   return 0;
 }
@@ -97,7 +99,7 @@ RecordedExit RemoveRemains(const InstanceName& name, const InstancePaths& paths,
     LogWarning("load options, ignoring: ", Message(options.status()));
     options = Options();
   }
-  const pid_t pid = InitPid(bundle);
+  const pid_t pid = InitPid(paths, bundle);
   const absl::StatusOr<MonitorRef> monitor =
       MonitorRef::Open(paths.monitor_pid);
   if (!monitor.ok() && !absl::IsNotFound(monitor.status())) {

@@ -18,6 +18,7 @@
 #include "shim/base/crash_point.h"
 #include "shim/base/file.h"
 #include "shim/base/status.h"
+#include "shim/runtime/state_file.h"
 
 namespace hydra {
 namespace {
@@ -123,11 +124,18 @@ std::string Runtime::Root() const {
 }
 
 std::string Runtime::InitPidFile() const {
-  return config_.bundle + "/init.pid";
+  return config_.pid_directory + "/init.pid";
 }
 
 std::string Runtime::ExecPidFile(std::string_view exec_id) const {
-  return config_.bundle + "/" + std::string(exec_id) + ".pid";
+  return config_.pid_directory + "/" + std::string(exec_id) + ".pid";
+}
+
+std::string Runtime::MakeWorkDirectory() const {
+  const std::string path = config_.bundle + "/work";
+  // If it cannot be made, the runtime says so.
+  (void)mkdir(path.c_str(), 0700);
+  return path;
 }
 
 std::vector<std::string> Runtime::CommandLine(
@@ -295,7 +303,7 @@ Async<absl::Status> Runtime::Restore(OperationKey key, std::string image_path,
                                      std::string parent_path,
                                      ProcessStdio stdio) {
   std::string work_path = config_.options.criu_work_path();
-  if (work_path.empty()) work_path = config_.bundle + "/work";
+  if (work_path.empty()) work_path = MakeWorkDirectory();
   std::vector<std::string> arguments =
       Words("restore", "--image-path", image_path, "--work-path", work_path);
   if (!parent_path.empty()) {
@@ -368,7 +376,7 @@ Async<absl::Status> Runtime::Checkpoint(
     OperationKey key, std::string image_path,
     containerd::runc::v1::CheckpointOptions checkpoint) {
   std::string work_path = checkpoint.work_path();
-  if (work_path.empty()) work_path = config_.bundle + "/work/criu-work";
+  if (work_path.empty()) work_path = MakeWorkDirectory() + "/criu-work";
   std::vector<std::string> arguments =
       Words("checkpoint", "--image-path", image_path, "--work-path", work_path);
   if (!checkpoint.parent_path().empty()) {
@@ -410,18 +418,10 @@ Async<absl::StatusOr<std::vector<int>>> Runtime::Processes(OperationKey key) {
 }
 
 std::map<std::string, std::string> Runtime::CgroupDirectories() const {
-  std::map<std::string, std::string> directories;
   const absl::StatusOr<std::string> text =
       ReadFile(Root() + "/" + config_.id + "/state.json", kMaxLog);
-  if (!text.ok()) return directories;
-  const auto state = nlohmann::json::parse(*text, nullptr, false);
-  if (!state.is_object()) return directories;
-  const auto paths = state.find("cgroup_paths");
-  if (paths == state.end() || !paths->is_object()) return directories;
-  for (const auto& [controller, directory] : paths->items()) {
-    if (directory.is_string()) directories[controller] = directory;
-  }
-  return directories;
+  return text.ok() ? CgroupDirectoriesIn(*text)
+                   : std::map<std::string, std::string>();
 }
 
 }  // namespace hydra

@@ -41,6 +41,9 @@ class Runtime final {
     std::string id;
     std::string container_namespace;
     std::string bundle;
+    // Where the runtime writes pids. It has them on the disk before it goes on
+    // (O_SYNC), which takes milliseconds where that is one.
+    std::string pid_directory;
     // With a root.
     containerd::runc::v1::Options options;
     // Longest run of one command.
@@ -53,7 +56,7 @@ class Runtime final {
 
   // Where the runtime keeps this namespace's containers.
   std::string Root() const;
-  // <bundle>/init.pid
+  // In the pid directory.
   std::string InitPidFile() const;
   std::string ExecPidFile(std::string_view exec_id) const;
 
@@ -106,6 +109,8 @@ class Runtime final {
                                 RunOptions options);
   std::vector<std::string> CommandLine(
       std::vector<std::string> arguments) const;
+  // For CRIU's logs: <bundle>/work, which an engine has made already.
+  std::string MakeWorkDirectory() const;
   absl::Status SpawnError(const absl::Status& status) const;
   std::string LogPath() const { return config_.bundle + "/log.json"; }
 

@@ -201,6 +201,7 @@ absl::StatusOr<InstancePaths> PathsInEngine(std::string_view run_directory,
   paths.state = paths.directory + "/state.pb";
   paths.exits = paths.directory + "/exits";
   paths.monitor_pid = paths.directory + "/monitor.pid";
+  paths.pids = paths.directory + "/pids";
   paths.runtime_root = engine == EngineName("/run/containerd/containerd.sock")
                            ? "/run/containerd/runc"
                            : paths.directory + "/runtime";

@@ -79,6 +79,7 @@ struct InstancePaths {
   std::string state;      // state.pb
   std::string exits;
   std::string monitor_pid;
+  std::string pids;  // A directory.
   // Where the OCI runtime keeps its state unless the options say so: for the
   // machine's own containerd the place that its users know, for any other
   // engine one that it cannot meet a namesake in.

@@ -154,8 +154,12 @@ void Instance::MakeRuntime() {
   Runtime::Config config;
   config.id = config_.id;
   config.container_namespace = config_.container_namespace;
-  config.bundle = record_.container().bundle();
-  config.options = record_.container().options();
+  const state::Container& container = record_.container();
+  config.bundle = container.bundle();
+  config.pid_directory = container.pid_directory().empty()
+                             ? container.bundle()
+                             : container.pid_directory();
+  config.options = container.options();
   runtime_ = std::make_shared<Runtime>(loop_, monitor_, std::move(config));
 }
 

@@ -1,7 +1,9 @@
 // Create and Start: what brings processes up.
 
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <utility>
 #include <vector>
@@ -88,6 +90,18 @@ absl::StatusOr<state::Container> TaskService::NewContainer(
   return container;
 }
 
+// The bundle, where an engine expects them, is in memory with an engine. A
+// container of our own has its on a disk.
+absl::Status TaskService::PlacePids(state::Container* container) {
+  if (!container->has_native()) return absl::OkStatus();
+  container->set_pid_directory(instance_.config().paths.pids);
+  if (mkdir(container->pid_directory().c_str(), 0700) != 0 && errno != EEXIST) {
+    return ErrnoError(errno, "make", container->pid_directory());
+  }
+  HYDRA_CRASH_POINT("task.pids_placed");
+  return absl::OkStatus();
+}
+
 TaskService::Reply<task::CreateTaskResponse> TaskService::Create(
     Call call, task::CreateTaskRequest request) {
   return CreateWith(std::move(call), std::move(request), nullptr, false);
@@ -128,6 +142,7 @@ TaskService::Reply<task::CreateTaskResponse> TaskService::CreateWith(
     HYDRA_CO_RETURN_IF_ERROR(
         SaveOptions(container.bundle(), container.options()));
     if (prepare != nullptr) prepare(&container);
+    HYDRA_CO_RETURN_IF_ERROR(PlacePids(&container));
     instance_.AddContainer(std::move(container));
     absl::Status saved = instance_.Save();
     if (!saved.ok()) {

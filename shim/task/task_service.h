@@ -127,6 +127,7 @@ class TaskService final {
   absl::StatusOr<state::Container*> FindContainer(const std::string& id);
   absl::StatusOr<state::Process*> FindProcess(const std::string& id,
                                               const std::string& exec_id);
+  absl::Status PlacePids(state::Container* container);
   absl::StatusOr<state::Container> NewContainer(
       const Call& call, const task::CreateTaskRequest& request);
   // What `prepare` adds to the container is saved with it.

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -249,6 +251,25 @@ TEST_CASE_METHOD(CliTest, "Signals to hydra run reach the container",
   killed.Signal(SIGKILL);
   CHECK(killed.Wait() == 128 + SIGKILL);
   CHECK(StatusOf("c") == "running");
+}
+
+// The runtime has each pid that it writes on the disk before it goes on.
+TEST_CASE_METHOD(CliTest, "The pid files of hydra run are not on the disk",
+                 "[cli][hydra]") {
+  Must(RunArguments({"-d", "--name", "c"}, {"sleep", "1000"}));
+  Must({"exec", "-d", "c", "sleep", "1000"});
+  const auto pids_below = [](const std::string& directory) {
+    std::set<std::string> pids;
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator(directory)) {
+      if (entry.path().extension() == ".pid") {
+        pids.insert(ReadFile(entry.path()).value_or(""));
+      }
+    }
+    return pids;
+  };
+  CHECK(pids_below(run_directory()).contains(std::to_string(PidOf("c"))));
+  CHECK(pids_below(state_directory()).empty());
 }
 
 TEST_CASE_METHOD(CliTest, "hydra run --timeout kills", "[cli][hydra]") {

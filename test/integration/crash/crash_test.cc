@@ -364,7 +364,7 @@ TEST_CASE_METHOD(CrashTest, "A head killed anywhere: no engine", "[crash]") {
                         "own events: ok create start exit=137 start exit=137",
                         "remove: ok",
                         "leftovers: none",
-                        "files: address config.json init.pid log log.json "
+                        "files: address config.json log log.json "
                         "options.json rootfs runtime",
                         "events:",
                     });

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -76,6 +77,7 @@ class RuntimeTest {
     config_.id = "c1";
     config_.container_namespace = "blue";
     config_.bundle = directory_.path();
+    config_.pid_directory = "/pids";
     fake_.on_spawn = [this](const FakeMonitor::Spawn& spawn) {
       return run_ ? run_(spawn) : FakeMonitor::SpawnResult();
     };
@@ -139,7 +141,23 @@ TEST_CASE_METHOD(RuntimeTest, "Each command has containerd's command line") {
   CHECK(Run(runtime_->Exec({7, 1}, "e1", "/p.json", terminal)).ok());
   CHECK(LastCommand() == Strings{"exec", "--process", "/p.json",
                                  "--console-socket", "/s", "--detach",
-                                 "--pid-file", directory_ / "e1.pid", "c1"});
+                                 "--pid-file", "/pids/e1.pid", "c1"});
+}
+
+TEST_CASE_METHOD(RuntimeTest, "CRIU's logs have a place in any bundle") {
+  const std::string work = config_.bundle + "/work";
+  SECTION("of a checkpoint") {
+    CHECK(Run(runtime_->Checkpoint({1, 1}, "/image", {})).ok());
+    CHECK(LastCommand() == Strings{"checkpoint", "--image-path", "/image",
+                                   "--work-path", work + "/criu-work",
+                                   "--leave-running", "c1"});
+  }
+  SECTION("of a restore") {
+    REQUIRE(mkdir(work.c_str(), 0700) == 0);
+    CHECK(Run(runtime_->Restore({1, 1}, "/image", "", ProcessStdio())).ok());
+    CHECK(LastCommand()[4] == work);
+  }
+  CHECK(access(work.c_str(), W_OK) == 0);
 }
 
 TEST_CASE_METHOD(RuntimeTest, "Options become flags") {
@@ -154,7 +172,7 @@ TEST_CASE_METHOD(RuntimeTest, "Options become flags") {
         Strings{"/opt/crun", "--root", "/r/blue", "--log",
                 directory_ / "log.json", "--log-format", "json",
                 "--systemd-cgroup", "create", "--bundle", directory_.path(),
-                "--pid-file", directory_ / "init.pid", "--no-pivot",
+                "--pid-file", "/pids/init.pid", "--no-pivot",
                 "--no-new-keyring", "c1"});
 }
 
