@@ -1,6 +1,7 @@
 #include "cmd/containerd-shim-hydra-v1/serve.h"
 
 #include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -189,7 +190,11 @@ void Head::FinishOrphans(const std::vector<uint64_t>& operations) {
 }
 
 void Head::End() {
-  if (shut_down_) monitor_->Quit();
+  if (!shut_down_) return;
+  monitor_->Quit();
+  // The monitor may be next on this processor. Somebody waits for what it has
+  // to say, and nobody for our end.
+  sched_yield();
 }
 
 absl::StatusOr<Instance::Config> ConfigOf(const Flags& flags) {

@@ -113,7 +113,10 @@ absl::Status FifoFeed::MakeOne(const std::string& path, int flags, int index) {
                              : ErrnoError(errno, "open FIFO", path);
 }
 
-FifoFeed::~FifoFeed() { Unlink(); }
+FifoFeed::~FifoFeed() {
+  Open(Gate::kOff);
+  Unlink();
+}
 
 void FifoFeed::Unlink() {
   for (std::string& path : paths_) {
@@ -122,16 +125,30 @@ void FifoFeed::Unlink() {
   }
 }
 
-Future<absl::Status> FifoFeed::Begin() {
+void FifoFeed::Prepare() {
+  if (std::exchange(is_prepared_, true)) return;
   const auto start = [this](int index, v1::Stream stream) {
     if (!fds_[index].valid()) return;
     ++copying_;
-    std::thread([self = shared_from_this(), index, stream] {
-      self->Copy(index, stream);
+    std::thread([gate = gate_, feed = weak_from_this(), index, stream] {
+      gate->wait(Gate::kWait);
+      if (*gate == Gate::kOff) return;
+      const std::shared_ptr<FifoFeed> self = feed.lock();
+      if (self != nullptr) self->Copy(index, stream);
     }).detach();
   };
   start(1, terminal_ ? v1::CONSOLE : v1::STDOUT);
   start(2, v1::STDERR);
+}
+
+void FifoFeed::Open(Gate gate) {
+  *gate_ = gate;
+  gate_->notify_all();
+}
+
+Future<absl::Status> FifoFeed::Begin() {
+  Prepare();
+  Open(Gate::kOn);
   return ended_;
 }
 

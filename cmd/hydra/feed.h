@@ -7,6 +7,7 @@
 #ifndef HYDRA_CMD_HYDRA_FEED_H_
 #define HYDRA_CMD_HYDRA_FEED_H_
 
+#include <atomic>
 #include <cstdint>
 #include <future>
 #include <map>
@@ -49,6 +50,8 @@ const char* StreamName(v1::Stream stream);
 class Feed {
  public:
   virtual ~Feed() = default;
+  // What takes time and can be done before Begin, which does it otherwise.
+  virtual void Prepare() {}
   // Output is written from now on. Set when all of it is, or with the error
   // that keeps it from being so.
   virtual Future<absl::Status> Begin() = 0;
@@ -81,6 +84,7 @@ class FifoFeed final : public Feed,
   const std::string& stdout_path() const { return paths_[1]; }
   const std::string& stderr_path() const { return paths_[2]; }
 
+  void Prepare() override;
   Future<absl::Status> Begin() override;
   void OnStarted() override { Unlink(); }
   void OnExited() override;
@@ -89,9 +93,13 @@ class FifoFeed final : public Feed,
   void EndInput() override { fds_[0].Reset(); }
 
  private:
+  // What its threads wait for: kOff without a start, when there is no feed.
+  enum class Gate { kWait, kOn, kOff };
+
   FifoFeed(std::shared_ptr<Client> client, bool terminal, bool json)
       : client_(std::move(client)), terminal_(terminal), sink_(json) {}
   absl::Status MakeOne(const std::string& path, int flags, int index);
+  void Open(Gate gate);
   void Unlink();
   // In a thread.
   void Copy(int index, v1::Stream stream);
@@ -103,6 +111,9 @@ class FifoFeed final : public Feed,
   std::string paths_[3];
   UniqueFd fds_[3];
   UniqueFd exited_;  // An eventfd.
+  const std::shared_ptr<std::atomic<Gate>> gate_ =
+      std::make_shared<std::atomic<Gate>>(Gate::kWait);
+  bool is_prepared_ = false;
   int copying_ = 0;
   Future<absl::Status> ended_;
 };

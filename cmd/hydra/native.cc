@@ -37,8 +37,6 @@ absl::Status MakeBundle(const NativePlace& place,
                         const nlohmann::ordered_json& spec) {
   HYDRA_RETURN_IF_ERROR(MakeDataDirectory(place.data));
   HYDRA_RETURN_IF_ERROR(MakeDataDirectory(place.bundle));
-  // An engine's bundle has this one, too: CRIU's logs go there.
-  HYDRA_RETURN_IF_ERROR(MakeDataDirectory(place.bundle + "/work"));
   return ReplaceFile(place.bundle + "/config.json", spec.dump(2) + "\n", 0600);
 }
 
@@ -71,25 +69,32 @@ absl::StatusOr<UniqueFd> Claim(const NativePlace& place) {
                        "take another name");
 }
 
+// The child that has started an instance: it has nothing left to do, but is
+// ours to wait for.
+pid_t starter = 0;
+
+void WaitFor(pid_t child) {
+  while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
 // Runs `work` in a child, whose children are init's when it has ended, and
-// gives its result.
+// gives its result. The child is not waited for: its end takes as long as the
+// next step.
 absl::Status RunInChild(const std::function<absl::Status()>& work) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoError(errno, "make pipe");
   UniqueFd read_end(ends[0]);
   UniqueFd write_end(ends[1]);
-  const pid_t child = fork();
-  if (child < 0) return ErrnoError(errno, "fork");
-  if (child == 0) {
+  starter = fork();
+  if (starter < 0) return ErrnoError(errno, "fork");
+  if (starter == 0) {
     read_end.Reset();
     const absl::Status status = work();
-    if (!status.ok()) {
-      std::string message(1, static_cast<char>(status.code()));
-      message += Message(status).substr(0, kMaxMessage - 1);
-      // A pipe takes that much at once.
-      if (write(write_end.get(), message.data(), message.size()) < 0) _exit(2);
-    }
-    _exit(status.ok() ? 0 : 1);
+    std::string message(1, static_cast<char>(status.code()));
+    message += Message(status).substr(0, kMaxMessage - 1);
+    // A pipe takes that much at once.
+    _exit(write(write_end.get(), message.data(), message.size()) < 0 ? 2 : 0);
   }
   write_end.Reset();
   std::string message(kMaxMessage, '\0');
@@ -97,15 +102,13 @@ absl::Status RunInChild(const std::function<absl::Status()>& work) {
   do {
     n = read(read_end.get(), message.data(), message.size());
   } while (n < 0 && errno == EINTR);
-  int wait_status = 0;
-  while (waitpid(child, &wait_status, 0) < 0 && errno == EINTR) {
+  if (n == 1 && message[0] == static_cast<char>(absl::StatusCode::kOk)) {
+    return absl::OkStatus();
   }
-  if (n > 0) {
-    return MakeError(static_cast<absl::StatusCode>(message[0]),
-                     message.substr(1, static_cast<size_t>(n) - 1));
-  }
-  return wait_status == 0 ? absl::OkStatus()
-                          : Internal("start the instance: its starter died");
+  ReapStarter();
+  if (n <= 0) return Internal("start the instance: its starter died");
+  return MakeError(static_cast<absl::StatusCode>(message[0]),
+                   message.substr(1, static_cast<size_t>(n) - 1));
 }
 
 absl::Status LaunchNative(const NativePlace& place,
@@ -192,6 +195,11 @@ absl::StatusOr<FoundInstance> StartInstance(
     const NativePlace& place, const nlohmann::ordered_json& spec) {
   HYDRA_RETURN_IF_ERROR(RunInChild([&] { return LaunchNative(place, spec); }));
   return FoundAt(place);
+}
+
+void ReapStarter() {
+  const pid_t child = std::exchange(starter, 0);
+  if (child > 0) WaitFor(child);
 }
 
 absl::StatusOr<FoundInstance> BecomeInstance(

@@ -30,9 +30,11 @@ absl::StatusOr<NativePlace> PlaceOf(const std::string& container_namespace,
 
 // Makes the bundle, with this config.json, and starts the instance; the monitor
 // is init's child. AlreadyExists: there is a container of that name. On an
-// error nothing is left.
+// error nothing is left. Otherwise a child of ours is, which is about to end:
+// whoever stays for long calls ReapStarter.
 absl::StatusOr<FoundInstance> StartInstance(const NativePlace& place,
                                             const nlohmann::ordered_json& spec);
+void ReapStarter();
 
 // The same, but this process becomes the monitor (l-HYDRA): the caller stays
 // its parent, until it dies and init is. Returns in a child of it, which does

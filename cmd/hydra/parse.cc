@@ -34,6 +34,23 @@ void AddOption(const Option& option, CLI::App* app, Invocation* invocation) {
                                 : CLI::MultiOptionPolicy::TakeLast);
 }
 
+// Whether one of the words may be `option`. Adding an option to CLI11 takes a
+// look at all that it has, so that a verb with fifty took longer to understand
+// than to carry out; it hears of those that are mentioned.
+bool IsMentioned(const Option& option, const std::vector<std::string>& words) {
+  const std::string name = "--" + KeyOf(option);
+  const bool is_short = option.names[1] != '-';
+  return std::any_of(words.begin(), words.end(), [&](const std::string& word) {
+    if (word.starts_with("--")) {
+      return word.starts_with(name) &&
+             (word.size() == name.size() || word[name.size()] == '=');
+    }
+    // One of a group, or a group's value.
+    return is_short && word.starts_with("-") &&
+           word.find(option.names[1]) != std::string::npos;
+  });
+}
+
 // The words that are options, up to the first that is none; with `rest` all
 // behind that are the container's own.
 size_t WordsBeforeRest(const Verb& verb,
@@ -110,18 +127,17 @@ absl::StatusOr<Invocation> Parse(const Verb& verb,
   Invocation invocation(&verb);
   CLI::App app;
   app.set_help_flag();
-  for (const Option& option : verb.options) {
-    AddOption(option, &app, &invocation);
-  }
-  for (const Option& option : CommonOptions()) {
-    AddOption(option, &app, &invocation);
+  const size_t cut = WordsBeforeRest(verb, words);
+  std::vector<std::string> ours(words.begin(),
+                                words.begin() + static_cast<ptrdiff_t>(cut));
+  for (const auto* options : {&verb.options, &CommonOptions()}) {
+    for (const Option& option : *options) {
+      if (IsMentioned(option, ours)) AddOption(option, &app, &invocation);
+    }
   }
   std::vector<std::string> arguments;
   app.add_option("arguments", arguments)->expected(0, -1)->type_size(1);
-  const size_t cut = WordsBeforeRest(verb, words);
   // CLI11 takes them from the back.
-  std::vector<std::string> ours(words.begin(),
-                                words.begin() + static_cast<ptrdiff_t>(cut));
   std::reverse(ours.begin(), ours.end());
   try {
     app.parse(ours);

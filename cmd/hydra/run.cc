@@ -116,6 +116,7 @@ absl::StatusOr<int> RunAttached(const Invocation& invocation,
   Session::Start start = {
       kInstanceService, "Run", request.SerializeAsString(),
       [&](const std::string& answer) -> absl::Status {
+        ReapStarter();
         HYDRA_ASSIGN_OR_RETURN(const v1::RunResponse made,
                                Client::Parsed<v1::RunResponse>(answer));
         HYDRA_RETURN_IF_ERROR(

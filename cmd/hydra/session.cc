@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <thread>
 #include <utility>
 
@@ -18,6 +19,9 @@ namespace {
 namespace task = containerd::task::v2;
 
 constexpr size_t kChunk = 32 << 10;
+// While the runtime is at work. With the start it would be in the way of those
+// who carry that out; after it the container may have ended.
+constexpr std::chrono::milliseconds kPrepareAfter{5};
 // So many interrupts say that it does not listen.
 constexpr int kMostInterrupts = 3;
 constexpr int kForwarded[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,
@@ -96,6 +100,8 @@ absl::StatusOr<Session::End> Session::Run(std::optional<Start> start,
 Async<absl::StatusOr<Session::End>> Session::Follow(
     std::optional<Start> start, std::shared_ptr<Feed> feed) {
   Detach(Wait());
+  const EventLoop::Registration prepare =
+      client_->loop()->After(kPrepareAfter, [feed] { feed->Prepare(); });
   if (start.has_value()) {
     const absl::StatusOr<std::string> started =
         co_await client_->Begin(start->service, start->method, start->request);

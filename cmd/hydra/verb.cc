@@ -1,26 +1,38 @@
 #include "cmd/hydra/verb.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "cmd/hydra/verbs.h"
 
 namespace hydra::command {
 
-const std::vector<Verb>& Verbs() {
-  static const std::vector<Verb> verbs = {
-      RunVerb(),    CreateVerb(),  StartVerb(),      AttachVerb(),
-      ExecVerb(),   StopVerb(),    KillVerb(),       RestartVerb(),
-      PauseVerb(),  UnpauseVerb(), WaitVerb(),       PsVerb(),
-      LogsVerb(),   EventsVerb(),  InspectVerb(),    StatsVerb(),
-      TopVerb(),    UpdateVerb(),  CheckpointVerb(), RestoreVerb(),
-      RemoveVerb(), UpgradeVerb(), VersionVerb(),    CompletionVerb(),
-      ManVerb(),    HelpVerb(),
-  };
+namespace {
+
+constexpr Verb (*kMakers[])() = {
+    RunVerb,    CreateVerb,  StartVerb,   AttachVerb,     ExecVerb,
+    StopVerb,   KillVerb,    RestartVerb, PauseVerb,      UnpauseVerb,
+    WaitVerb,   PsVerb,      LogsVerb,    EventsVerb,     InspectVerb,
+    StatsVerb,  TopVerb,     UpdateVerb,  CheckpointVerb, RestoreVerb,
+    RemoveVerb, UpgradeVerb, VersionVerb, CompletionVerb, ManVerb,
+    HelpVerb,
+};
+
+// The first `count`. No more are made than somebody asks for: most calls are of
+// one of the first, and each is some thousand allocations.
+const std::deque<Verb>& FirstVerbs(size_t count) {
+  static std::deque<Verb> verbs;
+  while (verbs.size() < count) verbs.push_back(kMakers[verbs.size()]());
   return verbs;
 }
 
+}  // namespace
+
+const std::deque<Verb>& Verbs() { return FirstVerbs(std::size(kMakers)); }
+
 const Verb* FindVerb(const std::string& name) {
-  for (const Verb& verb : Verbs()) {
+  for (size_t i = 0; i < std::size(kMakers); ++i) {
+    const Verb& verb = FirstVerbs(i + 1)[i];
     if (verb.name == name || std::find(verb.aliases.begin(), verb.aliases.end(),
                                        name) != verb.aliases.end()) {
       return &verb;

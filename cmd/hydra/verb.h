@@ -7,6 +7,7 @@
 #ifndef HYDRA_CMD_HYDRA_VERB_H_
 #define HYDRA_CMD_HYDRA_VERB_H_
 
+#include <deque>
 #include <map>
 #include <string>
 #include <vector>
@@ -62,7 +63,7 @@ struct Verb {
 };
 
 // All of them, in the order of the help.
-const std::vector<Verb>& Verbs();
+const std::deque<Verb>& Verbs();
 // By name or alias; null if there is none.
 const Verb* FindVerb(const std::string& name);
 // Those that every verb takes.
