@@ -28,19 +28,52 @@ Participant VersionFloor(Engine* engine) {
           [engine] { return Milliseconds(engine->Ctr({"version"})); }};
 }
 
-// The runtime alone, with the program that the subjects run.
-Participant RuntimeFloor(const Setup& setup, Engine* engine) {
-  return {"runc run", [&setup, engine]() -> absl::StatusOr<double> {
-            const std::string id = engine->NewId();
+// Writes the bundle of a new container, and gives its id.
+absl::StatusOr<std::string> NewBundle(const Setup& setup, Engine* engine,
+                                      const std::string& bundle) {
+  std::string id = engine->NewId();
+  HYDRA_RETURN_IF_ERROR(WriteBundle(setup, bundle,
+                                    "/" + setup.containerd_namespace + "/" + id,
+                                    {"/bin/true"}));
+  return id;
+}
+
+// The runtime alone, with the program that the subjects run. The runtime's
+// state is in `root`.
+Participant RuntimeFloor(const Setup& setup, Engine* engine,
+                         const std::string& root) {
+  return {"runc run", [&setup, engine, root]() -> absl::StatusOr<double> {
             const std::string bundle = setup.work + "/floor";
-            HYDRA_RETURN_IF_ERROR(WriteBundle(
-                setup, bundle, "/" + setup.containerd_namespace + "/" + id,
-                {"/bin/true"}));
-            HYDRA_ASSIGN_OR_RETURN(
-                const CommandResult result,
-                RunCommand({"runc", "--root", setup.work + "/runc", "run",
-                            "--bundle", bundle, id}));
+            HYDRA_ASSIGN_OR_RETURN(const std::string id,
+                                   NewBundle(setup, engine, bundle));
+            HYDRA_ASSIGN_OR_RETURN(const CommandResult result,
+                                   RunCommand({"runc", "--root", root, "run",
+                                               "--bundle", bundle, id}));
             return static_cast<double>(result.nanoseconds) /
+                   kNanosecondsPerMillisecond;
+          }};
+}
+
+// The same in two steps, which is how whoever supervises a container without
+// the runtime beside it has to have it.
+Participant SupervisorFloor(const Setup& setup, Engine* engine,
+                            const std::string& root) {
+  return {"runc run -d, delete",
+          [&setup, engine, root]() -> absl::StatusOr<double> {
+            const std::string bundle = setup.work + "/floor";
+            HYDRA_ASSIGN_OR_RETURN(const std::string id,
+                                   NewBundle(setup, engine, bundle));
+            CommandOptions options;
+            options.discard_output = true;
+            HYDRA_ASSIGN_OR_RETURN(
+                const CommandResult run,
+                RunCommand({"runc", "--root", root, "run", "--detach",
+                            "--bundle", bundle, id},
+                           options));
+            HYDRA_ASSIGN_OR_RETURN(
+                const CommandResult removal,
+                RunCommand({"runc", "--root", root, "delete", "--force", id}));
+            return static_cast<double>(run.nanoseconds + removal.nanoseconds) /
                    kNanosecondsPerMillisecond;
           }};
 }
@@ -53,7 +86,7 @@ absl::StatusOr<Case> MeasureRun(const Setup& setup, Engine* engine, int count) {
                                   engine->RunToEnd(subject, {"/bin/true"}));
                             }});
   }
-  participants.push_back(RuntimeFloor(setup, engine));
+  participants.push_back(RuntimeFloor(setup, engine, setup.work + "/runc"));
   participants.push_back(VersionFloor(engine));
   HYDRA_ASSIGN_OR_RETURN(std::vector<Series> series,
                          TakeTurns(participants, count));
@@ -114,20 +147,20 @@ Participant AfterPause(const Participant& participant) {
 }
 
 // What a container costs without any engine, against the runtime alone: one
-// after the other at once, and with pauses.
+// after the other at once, and with pauses. What is in /run elsewhere is in
+// memory here, too.
 absl::StatusOr<std::vector<Case>> MeasureNativeRun(const Setup& setup,
                                                    Engine* engine, int count) {
+  const std::string in_memory = "/run/containerd/native";
   CommandOptions directories;
-  directories.environment = {"HYDRA_RUN_DIR=" + setup.work + "/run",
+  directories.environment = {"HYDRA_RUN_DIR=" + in_memory + "/hydra",
                              "HYDRA_STATE_DIR=" + setup.work + "/state"};
   const Participant hydra = {
       "hydra run --rm",
       [&setup, engine, directories]() -> absl::StatusOr<double> {
-        const std::string id = engine->NewId();
         const std::string bundle = setup.work + "/native";
-        HYDRA_RETURN_IF_ERROR(WriteBundle(
-            setup, bundle, "/" + setup.containerd_namespace + "/" + id,
-            {"/bin/true"}));
+        HYDRA_ASSIGN_OR_RETURN(const std::string id,
+                               NewBundle(setup, engine, bundle));
         HYDRA_ASSIGN_OR_RETURN(const CommandResult result,
                                RunCommand({"hydra", "run", "--rm", "--bundle",
                                            bundle, "--name", id},
@@ -135,12 +168,15 @@ absl::StatusOr<std::vector<Case>> MeasureNativeRun(const Setup& setup,
         return static_cast<double>(result.nanoseconds) /
                kNanosecondsPerMillisecond;
       }};
-  const Participant runtime = RuntimeFloor(setup, engine);
+  const std::string root = in_memory + "/runc";
+  const Participant runtime = RuntimeFloor(setup, engine, root);
+  const Participant floor = SupervisorFloor(setup, engine, root);
   HYDRA_ASSIGN_OR_RETURN(std::vector<Series> at_once,
-                         TakeTurns({hydra, runtime}, count));
+                         TakeTurns({hydra, runtime, floor}, count));
   HYDRA_ASSIGN_OR_RETURN(
       std::vector<Series> with_pauses,
-      TakeTurns({AfterPause(hydra), AfterPause(runtime)}, count));
+      TakeTurns({AfterPause(hydra), AfterPause(runtime), AfterPause(floor)},
+                count));
   std::vector<Case> cases;
   cases.push_back({"native_run", "hydra run --rm /bin/true, no engine", "ms",
                    false, std::move(at_once)});
