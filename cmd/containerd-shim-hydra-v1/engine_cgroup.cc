@@ -1,6 +1,5 @@
 #include "cmd/containerd-shim-hydra-v1/engine_cgroup.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,14 +22,14 @@ namespace {
 
 // A busy systemd takes its time; nobody waits for it.
 constexpr std::chrono::seconds kSystemdTimeout{5};
-constexpr std::chrono::seconds kHeadTimeout{1};
 // Whatever it hangs in then.
 constexpr unsigned kLastSeconds = 20;
 // Below system.slice, so that what limits the machine's services as a whole
 // still does.
 constexpr char kSlice[] = "system-hydra.slice";
 
-// The monitor's head, by its program; 0 if there is none now.
+// The monitor's head, by its program. It was started with the monitor; 0 if it
+// has died since.
 pid_t HeadOf(pid_t monitor, const std::string& head_program) {
   const std::string pid = std::to_string(monitor);
   const absl::StatusOr<std::string> children =
@@ -43,17 +42,6 @@ pid_t HeadOf(pid_t monitor, const std::string& head_program) {
     if (std::filesystem::read_symlink(program, error) == wanted) return child;
   }
   return 0;
-}
-
-// A monitor that is ready is about to start its head: a matter of 1 ms.
-pid_t AwaitHead(pid_t monitor, const std::string& head_program) {
-  const auto deadline = std::chrono::steady_clock::now() + kHeadTimeout;
-  pid_t head = HeadOf(monitor, head_program);
-  while (head == 0 && std::chrono::steady_clock::now() < deadline) {
-    poll(nullptr, 0, 5);
-    head = HeadOf(monitor, head_program);
-  }
-  return head;
 }
 
 // The engine's hash and the monitor's pid make it unique; the description is
@@ -69,7 +57,7 @@ Scope ScopeOf(const InstanceName& name, const InstancePaths& paths,
       "Hydra monitor of " + name.container_namespace + "/" + name.id;
   // This process as well, so that nobody of us keeps the cgroup that we leave.
   scope.pids = {monitor, getpid()};
-  const pid_t head = AwaitHead(monitor, head_program);
+  const pid_t head = HeadOf(monitor, head_program);
   if (head > 0) scope.pids.push_back(head);
   return scope;
 }
