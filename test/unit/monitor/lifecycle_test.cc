@@ -271,7 +271,7 @@ TEST_CASE("Waiting for the end of its head costs nothing",
   head->link.Reset();
   const auto before = monitor.ProcessorTime();
   // Not for something to happen: this is what is measured.
-  std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
   CHECK(monitor.ProcessorTime() - before <= std::chrono::milliseconds(50));
   CHECK(monitor.IsAlive());
   head->Kill();
