@@ -10,6 +10,7 @@
 #include <sstream>
 #include <system_error>
 
+#include "cmd/containerd-shim-hydra-v1/environment.h"
 #include "shim/base/file.h"
 #include "shim/base/log.h"
 #include "shim/base/status.h"
@@ -60,12 +61,6 @@ Scope ScopeOf(const InstanceName& name, const InstancePaths& paths,
   const pid_t head = HeadOf(monitor, head_program);
   if (head > 0) scope.pids.push_back(head);
   return scope;
-}
-
-std::vector<const char*> PointersTo(const std::vector<std::string>& strings) {
-  std::vector<const char*> pointers;
-  for (const std::string& string : strings) pointers.push_back(string.c_str());
-  return pointers;
 }
 
 [[noreturn]] void EndAs(pid_t child) {
@@ -124,10 +119,12 @@ void EngineCgroup::AskSystemd(const InstanceName& name,
   if (!status.ok() && kill(monitor, 0) == 0) {
     LogWarning("no scope for the monitor, ignoring: ", Message(status));
   }
-  monitor::LeaveCgroups(PointersTo(left_for_));
+  monitor::LeaveCgroups(ConstPointersTo(left_for_));
   _exit(0);
 }
 
-EngineCgroup::~EngineCgroup() { monitor::LeaveCgroups(PointersTo(left_for_)); }
+EngineCgroup::~EngineCgroup() {
+  monitor::LeaveCgroups(ConstPointersTo(left_for_));
+}
 
 }  // namespace hydra

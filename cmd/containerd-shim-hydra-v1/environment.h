@@ -18,6 +18,10 @@ std::vector<std::string> ChildEnvironment(
 // they live as long as `strings` stays unchanged.
 std::vector<char*> PointersTo(std::vector<std::string>& strings);
 
+// The same to look at, and without the null.
+std::vector<const char*> ConstPointersTo(
+    const std::vector<std::string>& strings);
+
 }  // namespace hydra
 
 #endif  // HYDRA_CMD_SHIM_ENVIRONMENT_H_

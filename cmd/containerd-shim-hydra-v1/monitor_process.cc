@@ -12,17 +12,16 @@
 #include <cerrno>
 #include <utility>
 
+#include "cmd/containerd-shim-hydra-v1/environment.h"
 #include "shim/base/status.h"
 #include "shim/link/protocol.h"
 #include "shim/monitor/process.h"
 #include "shim/monitor/spawn.h"
+#include "shim/monitor/start.h"
 
 namespace hydra {
 namespace {
 
-constexpr int kListenerFd = 3;
-constexpr int kReadyFd = 4;
-constexpr int kHeadFd = 5;
 // A message of the monitor's about itself.
 constexpr size_t kMaxReason = 4096;
 // Between a process's closing of its descriptors and its end.
@@ -33,13 +32,6 @@ std::string DescribeEnd(int wait_status) {
     return "killed by signal " + std::to_string(WTERMSIG(wait_status));
   }
   return "exit status " + std::to_string(WEXITSTATUS(wait_status));
-}
-
-std::vector<const char*> ConstPointersTo(
-    const std::vector<std::string>& strings) {
-  std::vector<const char*> pointers;
-  for (const std::string& string : strings) pointers.push_back(string.c_str());
-  return pointers;
 }
 
 }  // namespace
@@ -69,9 +61,9 @@ absl::StatusOr<MonitorProcess> MonitorProcess::Spawn(MonitorCommand command,
   args.argv.insert(args.argv.begin() + 1, {"--head-pid", head_pid});
   args.path = command.path.c_str();
   args.env = &environment;
-  args.fds = {{listener_fd, kListenerFd},
-              {report.get(), kReadyFd},
-              {monitor_link.get(), kHeadFd}};
+  args.fds = {{listener_fd, monitor::kListenFd},
+              {report.get(), monitor::kReadyFd},
+              {monitor_link.get(), monitor::kHeadFd}};
   if (log_fd >= 0) {
     head.fds.push_back({log_fd, STDERR_FILENO});
     args.fds.push_back({log_fd, STDERR_FILENO});

@@ -35,17 +35,17 @@
 #include "shim/monitor/log.h"
 #include "shim/monitor/monitor.h"
 #include "shim/monitor/process.h"
+#include "shim/monitor/start.h"
 #include "shim/monitor/state.h"
 
 namespace {
 
 using hydra::monitor::ErrorName;
+using hydra::monitor::kHeadFd;
+using hydra::monitor::kListenFd;
+using hydra::monitor::kReadyFd;
 using hydra::monitor::Monitor;
 using hydra::monitor::MonitorOptions;
-
-constexpr int kListenFd = 3;
-constexpr int kReadyFd = 4;
-constexpr int kHeadFd = 5;
 
 struct Arguments {
   MonitorOptions options;

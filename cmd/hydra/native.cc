@@ -22,13 +22,12 @@
 #include "shim/base/status.h"
 #include "shim/base/unique_fd.h"
 #include "shim/monitor/process.h"
+#include "shim/monitor/start.h"
 
 namespace hydra::command {
 namespace {
 
 constexpr size_t kMaxMessage = 4096;
-constexpr int kListenerFd = 3;
-constexpr int kReadyFd = 4;
 constexpr int kReadyTimeoutMs = 5000;
 constexpr int kAbandonPollMs = 5;
 constexpr int kAbandonPolls = 1000;
@@ -72,11 +71,6 @@ absl::StatusOr<UniqueFd> Claim(const NativePlace& place) {
 // The child that has started an instance: it has nothing left to do, but is
 // ours to wait for.
 pid_t starter = 0;
-
-void WaitFor(pid_t child) {
-  while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
-  }
-}
 
 // Runs `work` in a child, whose children are init's when it has ended, and
 // gives its result. The child is not waited for: its end takes as long as the
@@ -155,12 +149,13 @@ absl::Status AwaitReady(int fd) {
   dup2(null_fd.get(), STDIN_FILENO);
   dup2(null_fd.get(), STDOUT_FILENO);
   dup2(log >= 0 ? log : null_fd.get(), STDERR_FILENO);
-  dup2(from[0], kListenerFd);
-  dup2(from[1], kReadyFd);
+  dup2(from[0], monitor::kListenFd);
+  dup2(from[1], monitor::kReadyFd);
   setsid();
   execvpe(command.path.c_str(), PointersTo(command.arguments).data(),
           PointersTo(command.environment).data());
-  dprintf(kReadyFd, "execute %s: %s", command.path.c_str(), strerror(errno));
+  dprintf(monitor::kReadyFd, "execute %s: %s", command.path.c_str(),
+          strerror(errno));
   _exit(127);
 }
 
@@ -199,7 +194,8 @@ absl::StatusOr<FoundInstance> StartInstance(
 
 void ReapStarter() {
   const pid_t child = std::exchange(starter, 0);
-  if (child > 0) WaitFor(child);
+  while (child > 0 && waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  }
 }
 
 absl::StatusOr<FoundInstance> BecomeInstance(

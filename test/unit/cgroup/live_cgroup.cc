@@ -20,11 +20,11 @@
 #include "shim/base/unique_fd.h"
 #include "shim/cgroup/control.h"
 #include "shim/cgroup/mounts.h"
+#include "test/unit/base/eventually.h"
 
 namespace hydra {
 namespace {
 
-constexpr int kPollMilliseconds = 5;
 constexpr std::chrono::seconds kDeadline(10);
 
 // Where the cgroup is, or would be, in each hierarchy.
@@ -69,12 +69,7 @@ void NeedCgroups() {
 }
 
 bool Eventually(const std::function<bool()>& condition) {
-  const auto end = std::chrono::steady_clock::now() + kDeadline;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    poll(nullptr, 0, kPollMilliseconds);
-  }
-  return true;
+  return test::Eventually(condition, kDeadline);
 }
 
 LiveCgroup::LiveCgroup() {

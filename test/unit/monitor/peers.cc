@@ -12,13 +12,13 @@
 
 #include <catch2/catch.hpp>
 #include <chrono>
-#include <thread>
 #include <utility>
+
+#include "test/unit/base/eventually.h"
 
 namespace hydra::monitor {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using link::Message;
 using link::Type;
 
@@ -34,12 +34,7 @@ bool Ready(int fd, short events, int timeout_ms) {
 }
 
 bool Eventually(const std::function<bool()>& condition, int timeout_ms) {
-  const auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
-  while (!condition()) {
-    if (Clock::now() > deadline) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
+  return test::Eventually(condition, std::chrono::milliseconds(timeout_ms));
 }
 
 std::string ReadBytes(int fd, size_t size) {

@@ -169,12 +169,4 @@ std::vector<std::string> LinesOf(const std::string& path) {
   return lines;
 }
 
-bool Eventually(const std::function<bool()>& holds) {
-  for (int waited = 0; waited < 2000; waited += 5) {
-    if (holds()) return true;
-    poll(nullptr, 0, 5);
-  }
-  return holds();
-}
-
 }  // namespace hydra::test

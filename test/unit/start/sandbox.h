@@ -6,7 +6,6 @@
 
 #include <sys/types.h>
 
-#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -67,9 +66,6 @@ bool IsRunning(pid_t pid, int timeout_ms = 0);
 bool Contains(const std::vector<std::string>& lines, const std::string& line);
 
 std::vector<std::string> LinesOf(const std::string& path);
-
-// Whether it comes to hold within 2 s.
-bool Eventually(const std::function<bool()>& holds);
 
 }  // namespace hydra::test
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 
@@ -13,6 +14,7 @@
 #include "cmd/containerd-shim-hydra-v1/monitor_ref.h"
 #include "containerd/runtime/bootstrap.pb.h"
 #include "containerd/runtimeoptions/v1/options.pb.h"
+#include "test/unit/base/eventually.h"
 #include "test/unit/start/sandbox.h"
 
 namespace hydra::test {
@@ -107,7 +109,8 @@ TEST_CASE("the first head is started with its monitor", "[start]") {
   sandbox.environment["FAKE_HEAD_REPORT"] = path;
   sandbox.environment["NOTIFY_SOCKET"] = "/run/notify";
   REQUIRE(sandbox.Run({"start"}).exit_status == 0);
-  REQUIRE(Eventually([&] { return std::filesystem::exists(path); }));
+  REQUIRE(Eventually([&] { return std::filesystem::exists(path); },
+                     std::chrono::seconds(2)));
   const std::vector<std::string> report = LinesOf(path);
   const std::vector<std::string> descriptors = DescriptorsOf(report);
   REQUIRE(descriptors.size() == 4);

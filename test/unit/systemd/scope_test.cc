@@ -1,6 +1,5 @@
 #include "shim/systemd/scope.h"
 
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -17,6 +16,7 @@
 
 #include "shim/base/status.h"
 #include "shim/base/unique_fd.h"
+#include "test/unit/base/eventually.h"
 #include "test/unit/systemd/user_manager.h"
 
 namespace hydra {
@@ -66,12 +66,7 @@ Scope ScopeOf(const Sleeper& sleeper) {
 }
 
 bool Eventually(const std::function<bool()>& condition) {
-  const auto deadline = steady_clock::now() + std::chrono::seconds(20);
-  while (!condition()) {
-    if (steady_clock::now() >= deadline) return false;
-    poll(nullptr, 0, 20);
-  }
-  return true;
+  return test::Eventually(condition, std::chrono::seconds(20));
 }
 
 TEST_CASE("StartScope without a bus is Unavailable", "[scope]") {
