@@ -165,14 +165,26 @@ TEST_CASE_METHOD(IntegrationTest, "Update changes the memory limit",
 TEST_CASE_METHOD(IntegrationTest, "An OOM kill is an event and status 137",
                  "[oom][engines]") {
   events();
-  const Result result =
-      RunContainer("c", {"/payload/eat-memory", "256"},
-                   {"--memory-limit", std::to_string(32 * kMebibyte)});
-  CHECK(result.status == 137);
+  StartDetached(
+      "c", {"/payload/eat-memory", "256"},
+      {"--null-io", "--memory-limit", std::to_string(32 * kMebibyte)});
   CHECK(events().WaitFor("/tasks/oom", "c").has_value());
   const auto exit = events().WaitFor("/tasks/exit", "c");
   REQUIRE(exit.has_value());
   CHECK(exit->exit_status == 137);
+}
+
+// containerd's own shim loses the event on cgroup v1 if the cgroup is gone
+// before it looks (pkg/oom/v1 asks for the cgroup's state first).
+TEST_CASE_METHOD(IntegrationTest,
+                 "An OOM kill is an event though Delete comes at once",
+                 "[oom][engines][hydra]") {
+  events();
+  const Result result =
+      RunContainer("c", {"/payload/eat-memory", "256"},
+                   {"--rm", "--memory-limit", std::to_string(32 * kMebibyte)});
+  CHECK(result.status == 137);
+  CHECK(events().WaitFor("/tasks/oom", "c").has_value());
 }
 
 TEST_CASE_METHOD(IntegrationTest, "An OOM kill of a child leaves init running",
