@@ -20,7 +20,6 @@
 namespace hydra {
 namespace {
 
-constexpr std::chrono::seconds kReadyTimeout{5};
 constexpr std::chrono::seconds kKillTimeout{1};
 constexpr char kMonitorProgram[] = "hydra-monitor";
 constexpr char kHeadProgram[] = "containerd-shim-hydra-v1";

@@ -96,12 +96,13 @@ MonitorProcess::~MonitorProcess() {
   }
 }
 
-absl::Status MonitorProcess::WaitUntilReady(std::chrono::milliseconds timeout) {
+absl::StatusOr<bool> AwaitReport(int report_fd,
+                                 std::chrono::milliseconds timeout) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   for (;;) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(
         deadline - std::chrono::steady_clock::now());
-    pollfd entry = {ready_.get(), POLLIN, 0};
+    pollfd entry = {report_fd, POLLIN, 0};
     const int n =
         poll(&entry, 1, static_cast<int>(std::max<int64_t>(left.count(), 0)));
     if (n < 0 && errno == EINTR) continue;
@@ -115,14 +116,19 @@ absl::Status MonitorProcess::WaitUntilReady(std::chrono::milliseconds timeout) {
   }
   char text[kMaxReason];
   ssize_t n = 0;
-  while ((n = read(ready_.get(), text, sizeof(text))) < 0 && errno == EINTR) {
+  while ((n = read(report_fd, text, sizeof(text))) < 0 && errno == EINTR) {
   }
-  if (n == 1 && text[0] == '\0') return absl::OkStatus();
+  if (n == 1 && text[0] == '\0') return true;
   if (n < 0) return ErrnoError(errno, "read", "ready pipe");
-  if (n > 0) {
-    return Unknown("start " + std::string(text, static_cast<size_t>(n)));
-  }
-  // End of file: it is ending, or has closed the pipe and will never be ready.
+  if (n == 0) return false;
+  return Unknown("start " + std::string(text, static_cast<size_t>(n)));
+}
+
+absl::Status MonitorProcess::WaitUntilReady(std::chrono::milliseconds timeout) {
+  HYDRA_ASSIGN_OR_RETURN(const bool is_ready,
+                         AwaitReport(ready_.get(), timeout));
+  if (is_ready) return absl::OkStatus();
+  // It is ending, or has closed the pipe and will never be ready.
   const UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)));
   pollfd entry = {pidfd.get(), POLLIN, 0};
   if (poll(&entry, 1, kEndTimeoutMs) != 1) {

@@ -27,6 +27,15 @@ struct MonitorCommand {
   std::string directory;  // The instance's.
 };
 
+// For as long a monitor is waited for that was executed and does not serve yet.
+inline constexpr std::chrono::seconds kReadyTimeout{5};
+
+// Waits for what a monitor says on the pipe that it reports on: true, that it
+// serves; false if it closes the pipe without a word. Unknown: what it says;
+// DeadlineExceeded; otherwise the errors of poll(2) and read(2).
+absl::StatusOr<bool> AwaitReport(int report_fd,
+                                 std::chrono::milliseconds timeout);
+
 // A child of ours until this process ends; from then on init's. Ending it is
 // ours too, until Release.
 class MonitorProcess final {
@@ -48,8 +57,8 @@ class MonitorProcess final {
 
   pid_t pid() const { return pid_; }
 
-  // Waits for the byte that says that it serves. Unknown, with what it says or
-  // how it ended, if it cannot; DeadlineExceeded.
+  // Waits until it serves. As AwaitReport; Unknown, with how it ended, if it
+  // says nothing.
   absl::Status WaitUntilReady(std::chrono::milliseconds timeout);
 
   // It stays when this object goes.

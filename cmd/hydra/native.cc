@@ -8,13 +8,13 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "cmd/containerd-shim-hydra-v1/environment.h"
 #include "cmd/containerd-shim-hydra-v1/launch.h"
 #include "cmd/containerd-shim-hydra-v1/listener.h"
+#include "cmd/containerd-shim-hydra-v1/monitor_process.h"
 #include "cmd/containerd-shim-hydra-v1/monitor_ref.h"
 #include "cmd/containerd-shim-hydra-v1/remains.h"
 #include "shim/base/file.h"
@@ -28,7 +28,6 @@ namespace hydra::command {
 namespace {
 
 constexpr size_t kMaxMessage = 4096;
-constexpr int kReadyTimeoutMs = 5000;
 constexpr int kAbandonPollMs = 5;
 constexpr int kAbandonPolls = 1000;
 
@@ -126,19 +125,6 @@ absl::Status LaunchNative(const NativePlace& place,
   return absl::OkStatus();
 }
 
-absl::Status AwaitReady(int fd) {
-  pollfd entry = {fd, POLLIN, 0};
-  if (poll(&entry, 1, kReadyTimeoutMs) != 1) {
-    return MakeError(absl::StatusCode::kDeadlineExceeded,
-                     "wait for hydra-monitor: not ready in time");
-  }
-  std::string text(kMaxMessage, '\0');
-  const ssize_t n = read(fd, text.data(), text.size());
-  if (n == 1 && text[0] == '\0') return absl::OkStatus();
-  return Unknown("start hydra-monitor: " +
-                 text.substr(0, n > 0 ? static_cast<size_t>(n) : 0));
-}
-
 // The monitor, in this process; does not return.
 [[noreturn]] void ExecuteMonitor(MonitorCommand command, int listener,
                                  int ready, int log) {
@@ -154,8 +140,8 @@ absl::Status AwaitReady(int fd) {
   setsid();
   execvpe(command.path.c_str(), PointersTo(command.arguments).data(),
           PointersTo(command.environment).data());
-  dprintf(monitor::kReadyFd, "execute %s: %s", command.path.c_str(),
-          strerror(errno));
+  dprintf(monitor::kReadyFd, "hydra-monitor: execute %s: %s",
+          command.path.c_str(), strerror(errno));
   _exit(127);
 }
 
@@ -222,7 +208,11 @@ absl::StatusOr<FoundInstance> BecomeInstance(
                    listener.get(), write_end.get(), log.get());
   }
   write_end.Reset();
-  HYDRA_RETURN_IF_ERROR(AwaitReady(read_end.get()));
+  HYDRA_ASSIGN_OR_RETURN(const bool is_ready,
+                         AwaitReport(read_end.get(), kReadyTimeout));
+  if (!is_ready) {
+    return Unknown("start hydra-monitor: it ended before it was ready");
+  }
   std::move(remove).Cancel();
   return FoundAt(place);
 }

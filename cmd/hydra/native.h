@@ -38,7 +38,8 @@ void ReapStarter();
 
 // The same, but this process becomes the monitor (l-HYDRA): the caller stays
 // its parent, until it dies and init is. Returns in a child of it, which does
-// what is left to do. On an error it returns in this process.
+// what is left to do, and is there to tell if the monitor cannot serve. On an
+// error before that it returns in this process.
 absl::StatusOr<FoundInstance> BecomeInstance(
     const NativePlace& place, const nlohmann::ordered_json& spec);
 

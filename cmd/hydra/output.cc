@@ -99,6 +99,10 @@ std::string HintFor(absl::StatusCode code, const std::string& verb) {
     case absl::StatusCode::kResourceExhausted:
       return "free disk space or memory, and try again";
     default:
+      if (verb == "run" || verb == "create") {
+        return "a container that cannot be made leaves nothing behind: put it "
+               "right, and try again";
+      }
       return "hydra.log, whose place `hydra inspect` tells, may say more";
   }
 }

@@ -9,6 +9,7 @@
 
 #include "test/integration/harness/cli.h"
 #include "test/integration/harness/files.h"
+#include "test/integration/harness/installation.h"
 #include "test/integration/harness/leftovers.h"
 
 namespace hydra::testing {
@@ -170,6 +171,27 @@ TEST_CASE_METHOD(CliTest, "A start of l-HYDRA that fails",
   Start("c", {"sleep", "1000"});
   CHECK(status(RunArguments({"--lazy", "--name", "c"}, {"true"})) == 125);
   CHECK(StatusOf("c") == "running");
+}
+
+TEST_CASE_METHOD(CliTest, "A monitor of l-HYDRA that cannot serve",
+                 "[cli][hydra][notice]") {
+  Installation installation;
+  const auto errors = [&](const std::string& monitor) {
+    installation.Replace(installation.monitor(), "#!/bin/sh\n" + monitor);
+    Session caller(
+        LazyCaller(*this, RunArguments({"--lazy", "--name", "c"}, {"true"})),
+        Options());
+    REQUIRE(caller.ReadUntil([&] { return caller.err().ends_with('\n'); }));
+    caller.Write("\n");
+    CHECK(caller.Wait() == 0);
+    CHECK(caller.out().find("status 3\n") != std::string::npos);
+    CHECK(Must({"ps", "-aq"}).empty());
+    return Lines(caller.err()).front();
+  };
+  CHECK(errors("printf 'hydra-monitor: epoll_create1: EMFILE' >&4; exit 3\n") ==
+        "hydra run: start hydra-monitor: epoll_create1: EMFILE");
+  CHECK(errors("exit 3\n") ==
+        "hydra run: start hydra-monitor: it ended before it was ready");
 }
 
 }  // namespace

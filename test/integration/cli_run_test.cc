@@ -57,6 +57,12 @@ TEST_CASE_METHOD(CliTest, "hydra run says what could not be run",
               .status == 125);
   }
   CHECK(Hydra({"run", "-d", "--rootfs", rootfs(), "nosuch"}).status == 127);
+  const Json refused =
+      MustFail({"run", "-d", "--memory", "1k", "--rootfs", rootfs(), "true"},
+               125)["error"];
+  CHECK(refused["code"] == "UNKNOWN");
+  CHECK(refused["hint"].get<std::string>().find("leaves nothing behind") !=
+        std::string::npos);
   // Nothing of all that is kept.
   CHECK(Must({"ps", "-aq"}).empty());
 

@@ -25,8 +25,10 @@ Installation::Installation() : built_(BinaryDirectory()) {
   if (mkdtemp(pattern) == nullptr) FAIL("mkdtemp " << pattern);
   directory_ = pattern;
   InstallThis();
-  // There is one for all versions: it only passes on what it is asked.
+  // There is one of each for all versions: they only pass on what they are
+  // asked.
   fs::copy_file(built_ + "/hydra-grpc", grpc());
+  fs::copy_file(built_ + "/hydra", directory_ + "/hydra");
   setenv(kVariable, directory_.c_str(), 1);
 }
 
