@@ -243,6 +243,19 @@ class MonitorClient final {
   void TakeExit(const link::Message& message);
   void Flush();
   Operation& FindOrAdd(OperationKey key) { return operations_[key]; }
+  // Sends the operation, unless one of that name was asked for; its result.
+  template <typename Body>
+  Future<link::Operation> AskOnce(link::Type type, OperationKey key,
+                                  const Body& body, std::string_view tail = {},
+                                  const std::vector<int>& fds = {}) {
+    const auto [entry, is_new] = operations_.try_emplace(key);
+    if (is_new) {
+      writer_.Add(type, key.token, key.step, body, tail, fds);
+      Flush();
+    }
+    return entry->second.result;
+  }
+  static MonitorStatus StatusIn(const link::Message& message);
 
   EventLoop* const loop_;
   const UniqueFd fd_;
