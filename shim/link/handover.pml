@@ -13,7 +13,7 @@
  * Where to find it in the code
  *   Monitor   monitor/monitor.cc, server.cc, operations.cc, processes.cc
  *   Head      link/client.cc, rpc/dispatcher.cc, task/instance*.cc,
- *             task/task_service.cc (Kill, Wait), task_lifecycle.cc (Start)
+ *             task/task_service.cc (Kill, Wait), task_start.cc (Start)
  *   World     the runtime, the kernel
  *   Judge     what must hold when nothing can happen any more
  * A step of the model is what nobody can see the middle of: one message, one

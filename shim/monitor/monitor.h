@@ -96,12 +96,15 @@ class Monitor {
   // Takes messages off the link. With `all` until there are none, otherwise a
   // bounded number.
   void ReadLink(bool all);
+  void WakeHead();
+  // In monitor_messages.cc.
   void OnMessage(link::Message message);
   void OnStreamMessage(link::Message message);
   void OnStreamWrite(const link::Message& message);
   void OnHello(const link::Message& message);
   void OnIdle(link::Message message);
-  void WakeHead();
+  void Forget(uint64_t token);
+  void StoreFds(link::Message message);
   // In monitor_upgrade.cc.
   std::vector<const char*> Arguments(const char* head) const;
   void OnUpgrade(const link::Message& message, link::Writer* head);
@@ -120,8 +123,6 @@ class Monitor {
   static void BreakForTest(const char* crash, const char* hang);
 #endif
 
-  void Forget(uint64_t token);
-  void StoreFds(link::Message message);
   void LogState() const;
 
   MonitorOptions options_;

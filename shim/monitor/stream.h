@@ -67,14 +67,13 @@ class Streams {
   // looks for readers that have come late.
   void RunDue(int64_t now);
 
-  // In stream_state.cc.
+  // Everything known, for a new head. With what follows in stream_state.cc.
+  void Replay(link::Writer* head) const;
   void Save(StateWriter* state) const;
   void Load(StateReader* state);
   // Copies again after Load. A stream whose console cannot be watched ends.
   void Resume();
 
-  // Everything known, for a new head.
-  void Replay(link::Writer* head) const;
   void LogState() const;
 
   size_t size() const { return streams_.size(); }
@@ -112,7 +111,7 @@ class Streams {
     bool input_ended = false;
     bool input_closing = false;  // Ends once what waits is written.
 
-    uint64_t after = 0;  // The number of the stream that goes first, or 0.
+    uint64_t after = 0;    // The number of the stream that goes first, or 0.
     uint64_t journal = 0;  // 0: none.
     link::JournalTag journal_tag = link::JournalTag::kStdout;
 

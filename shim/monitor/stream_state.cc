@@ -1,4 +1,4 @@
-// The streams' part of the state that a successor takes over: see state.h.
+// What is told of the streams: to a head, and to a successor (see state.h).
 
 #include "shim/monitor/copy.h"
 #include "shim/monitor/log.h"
@@ -245,6 +245,31 @@ void Streams::Resume() {
     }
     Queue(&stream);
   }
+}
+
+link::StreamState Streams::StateOf(const Stream& stream) {
+  link::StreamState state = {};
+  state.stream = stream.number;
+  state.kind = static_cast<uint32_t>(stream.kind);
+  state.ended = stream.ended ? 1 : 0;
+  state.has_console = stream.had_master ? 1 : 0;
+  if (stream.kind == link::StreamKind::kInput) {
+    state.bytes = stream.input.bytes();
+    state.lost_bytes = stream.input.lost_bytes();
+    state.sink_error = stream.input.sink_error();
+  } else {
+    stream.output.Describe(&state);
+  }
+  if (stream.setup_error != 0) state.sink_error = stream.setup_error;
+  return state;
+}
+
+void Streams::Tell(const Stream& stream, link::Writer* head) const {
+  head->Add(link::Type::kStream, 0, 0, StateOf(stream));
+}
+
+void Streams::Replay(link::Writer* head) const {
+  for (const auto& [serial, stream] : streams_) Tell(stream, head);
 }
 
 }  // namespace hydra::monitor

@@ -18,13 +18,14 @@
 #include "shim/base/crash_point.h"
 #include "shim/base/file.h"
 #include "shim/base/status.h"
+#include "shim/runtime/runtime_log.h"
 #include "shim/runtime/state_file.h"
 
 namespace hydra {
 namespace {
 
 constexpr size_t kMaxOutput = 64 << 10;
-constexpr size_t kMaxLog = 16 << 20;
+constexpr size_t kMaxState = 16 << 20;
 // The step that kills a run, beside the run's own.
 constexpr uint32_t kKillStep = 1u << 16;
 // CRIU writes the memory of a container to a disk, or reads it.
@@ -80,36 +81,6 @@ std::vector<std::string> Words(const Args&... args) {
 }
 
 }  // namespace
-
-std::string LastLoggedErrorIn(std::string_view log) {
-  std::string last;
-  while (!log.empty()) {
-    const size_t end = std::min(log.find('\n'), log.size());
-    const auto line = nlohmann::json::parse(log.substr(0, end), nullptr, false);
-    log.remove_prefix(std::min(end + 1, log.size()));
-    if (!line.is_object()) continue;
-    const auto level = line.find("level");
-    const auto text = line.find("msg");
-    if (level == line.end() || *level != "error" || text == line.end() ||
-        !text->is_string()) {
-      continue;
-    }
-    const auto& message = text->get_ref<const std::string&>();
-    const size_t first = message.find_first_not_of(" \t\r\n");
-    if (first == std::string::npos) continue;
-    last =
-        message.substr(first, message.find_last_not_of(" \t\r\n") - first + 1);
-  }
-  return last;
-}
-
-absl::StatusOr<std::string> LastLoggedError(const std::string& path,
-                                            size_t start) {
-  HYDRA_ASSIGN_OR_RETURN(const std::string log, ReadFile(path, kMaxLog));
-  // A log that has become shorter was replaced: all of it is new.
-  if (start > log.size()) start = 0;
-  return LastLoggedErrorIn(std::string_view(log).substr(start));
-}
 
 Runtime::Runtime(EventLoop* loop, MonitorClient* monitor, Config config)
     : loop_(loop),
@@ -419,7 +390,7 @@ Async<absl::StatusOr<std::vector<int>>> Runtime::Processes(OperationKey key) {
 
 std::map<std::string, std::string> Runtime::CgroupDirectories() const {
   const absl::StatusOr<std::string> text =
-      ReadFile(Root() + "/" + config_.id + "/state.json", kMaxLog);
+      ReadFile(Root() + "/" + config_.id + "/state.json", kMaxState);
   return text.ok() ? CgroupDirectoriesIn(*text)
                    : std::map<std::string, std::string>();
 }

@@ -18,7 +18,6 @@
 #include "shim/base/status.h"
 #include "shim/cgroup/metrics.h"
 #include "shim/cgroup/warm_up.h"
-#include "shim/runtime/options.h"
 #include "shim/state/paths.h"
 #include "shim/task/pid_namespace.h"
 #include "shim/task/topics.h"
@@ -31,7 +30,6 @@ enum Step : uint32_t { kRunStep = 1 };
 // How long Shutdown waits for the engine to take the last events.
 constexpr std::chrono::milliseconds kLastEventsLimit{1000};
 constexpr int kMaxSpecDepth = 64;
-constexpr char kCheckpointOptions[] = "containerd.runc.v1.CheckpointOptions";
 constexpr char kProcessDetails[] = "containerd.runc.v1.ProcessDetails";
 
 // The OCI process of an exec with `terminal` as the request has it.
@@ -184,92 +182,6 @@ TaskService::Reply<task::PidsResponse> TaskService::Pids(
   co_return response;
 }
 
-TaskService::Reply<TaskService::Empty> TaskService::Pause(
-    Call call, task::PauseRequest request) {
-  co_await Settled();
-  HYDRA_CO_RETURN_IF_ERROR(FindContainer(request.id()).status());
-  const auto live = instance_.live(instance_.record().container().init());
-  const auto guard = co_await live->mutex.Lock();
-  state::Process* init = instance_.FindProcess("");
-  if (init == nullptr) co_return NotCreated();
-  HYDRA_CO_RETURN_IF_ERROR(CheckInit(init->phase(), TaskOperation::kPause));
-  const auto runtime = instance_.runtime();
-  pausing_ = true;
-  absl::Status status = co_await runtime->Pause(call.Key(kRunStep));
-  pausing_ = false;
-  if (!status.ok()) co_return status;
-  // It may have ended in between.
-  if (init->phase() == state::PHASE_RUNNING) {
-    init->set_phase(state::PHASE_PAUSED);
-  }
-  containerd::events::TaskPaused event;
-  event.set_container_id(request.id());
-  instance_.Emit(kTaskPausedTopic, event, state::RANK_STATE);
-  co_return Empty();
-}
-
-TaskService::Reply<TaskService::Empty> TaskService::Resume(
-    Call call, task::ResumeRequest request) {
-  co_await Settled();
-  HYDRA_CO_RETURN_IF_ERROR(FindContainer(request.id()).status());
-  const auto live = instance_.live(instance_.record().container().init());
-  const auto guard = co_await live->mutex.Lock();
-  state::Process* init = instance_.FindProcess("");
-  if (init == nullptr) co_return NotCreated();
-  HYDRA_CO_RETURN_IF_ERROR(CheckInit(init->phase(), TaskOperation::kResume));
-  const auto runtime = instance_.runtime();
-  absl::Status status = co_await runtime->Resume(call.Key(kRunStep));
-  if (!status.ok()) co_return status;
-  if (init->phase() == state::PHASE_PAUSED) {
-    init->set_phase(state::PHASE_RUNNING);
-  }
-  containerd::events::TaskResumed event;
-  event.set_container_id(request.id());
-  instance_.Emit(kTaskResumedTopic, event, state::RANK_STATE);
-  co_return Empty();
-}
-
-TaskService::Reply<TaskService::Empty> TaskService::Checkpoint(
-    Call call, task::CheckpointTaskRequest request) {
-  co_await Settled();
-  HYDRA_CO_RETURN_IF_ERROR(FindContainer(request.id()).status());
-  containerd::runc::v1::CheckpointOptions options;
-  if (!request.options().type_url().empty() &&
-      (!IsType(request.options().type_url(), kCheckpointOptions) ||
-       !options.ParseFromString(request.options().value()))) {
-    co_return InvalidArgument("checkpoint options of type \"" +
-                              request.options().type_url() + "\": not " +
-                              kCheckpointOptions);
-  }
-  const auto live = instance_.live(instance_.record().container().init());
-  const auto guard = co_await live->mutex.Lock();
-  const state::Process* init = instance_.FindProcess("");
-  if (init == nullptr) co_return NotCreated();
-  HYDRA_CO_RETURN_IF_ERROR(
-      CheckInit(init->phase(), TaskOperation::kCheckpoint));
-  const auto runtime = instance_.runtime();
-  const std::string bundle = instance_.record().container().bundle();
-  const std::string work = bundle + "/work/criu-work";
-  const bool own_work = options.work_path().empty();
-  absl::Status status = co_await runtime->Checkpoint(
-      call.Key(kRunStep), request.path(), std::move(options));
-  std::error_code ignored;
-  if (!status.ok()) {
-    // CRIU's log says why; the work directory is removed.
-    const std::string log = bundle + "/criu-dump.log";
-    if (own_work) {
-      std::filesystem::copy_file(
-          work + "/dump.log", log,
-          std::filesystem::copy_options::overwrite_existing, ignored);
-    }
-    const std::string text = Message(status);
-    status = Unknown(text.substr(0, text.find('\n')) + " path= " + log);
-  }
-  if (own_work) std::filesystem::remove_all(work, ignored);
-  if (!status.ok()) co_return status;
-  co_return Empty();
-}
-
 TaskService::Reply<TaskService::Empty> TaskService::Kill(
     Call call, task::KillRequest request) {
   co_await Settled();
@@ -369,23 +281,6 @@ TaskService::Reply<TaskService::Empty> TaskService::CloseIO(
   }
   const auto live = instance_.live(*process);
   if (live->stdio != nullptr) live->stdio->CloseStdin();
-  co_return Empty();
-}
-
-TaskService::Reply<TaskService::Empty> TaskService::Update(
-    Call call, task::UpdateTaskRequest request) {
-  co_await Settled();
-  HYDRA_CO_RETURN_IF_ERROR(FindContainer(request.id()).status());
-  const auto live = instance_.live(instance_.record().container().init());
-  const auto guard = co_await live->mutex.Lock();
-  const state::Process* init = instance_.FindProcess("");
-  if (init == nullptr) co_return NotCreated();
-  HYDRA_CO_RETURN_IF_ERROR(CheckInit(init->phase(), TaskOperation::kUpdate));
-  const auto runtime = instance_.runtime();
-  absl::Status status = co_await runtime->Update(
-      call.Key(kRunStep),
-      std::move(*request.mutable_resources()->mutable_value()));
-  if (!status.ok()) co_return status;
   co_return Empty();
 }
 

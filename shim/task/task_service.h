@@ -127,6 +127,16 @@ class TaskService final {
   absl::StatusOr<state::Container*> FindContainer(const std::string& id);
   absl::StatusOr<state::Process*> FindProcess(const std::string& id,
                                               const std::string& exec_id);
+  // The init, while nothing else changes what it does.
+  struct HeldInit {
+    std::shared_ptr<Instance::Live> live;
+    AsyncMutex::Guard guard;
+    state::Process* process;
+  };
+  // Waits for it. NotFound; FailedPrecondition where `operation` is not for the
+  // phase that it is in then.
+  Async<absl::StatusOr<HeldInit>> HoldInit(std::string id,
+                                           TaskOperation operation);
   absl::Status PlacePids(state::Container* container);
   absl::StatusOr<state::Container> NewContainer(
       const Call& call, const task::CreateTaskRequest& request);

@@ -1,6 +1,6 @@
 // The OCI runtime's log of JSON lines.
 
-#include "shim/runtime/runtime.h"
+#include "shim/runtime/runtime_log.h"
 #include "test/fuzz/fuzz_input.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -127,8 +127,7 @@ TEST_CASE("a wrong type is an error that names the key", "[runtime]") {
         std::pair{"IoUid = -1", "IoUid is not a user or group id"},
         std::pair{"IoGid = 4294967296", "IoGid is not a user or group id"},
         std::pair{"IoGid = 1.5", "IoGid is not a user or group id"},
-        std::pair{"protocol = 1",
-                  "protocol is not \"ttrpc\" or \"grpc\""},
+        std::pair{"protocol = 1", "protocol is not \"ttrpc\" or \"grpc\""},
         std::pair{"protocol = \"http\"",
                   "protocol is not \"ttrpc\" or \"grpc\""},
         std::pair{"[Root]\nx = 1", "Root is not a string"}}) {
@@ -149,7 +148,8 @@ TEST_CASE("TOML that does not parse is an error with its line", "[runtime]") {
 
 // The parser asserts, in the middle of it, what does not hold for these.
 TEST_CASE("what the TOML parser cannot bear is an error", "[runtime]") {
-  for (const char* text : {"[=x]", "[=ab \" t\"}]\n", "[[=", "[.a]", "\xEF\xBB\xB5"}) {
+  for (const char* text :
+       {"[=x]", "[=ab \" t\"}]\n", "[[=", "[.a]", "\xEF\xBB\xB5"}) {
     CAPTURE(text);
     CHECK(absl::IsInvalidArgument(ParseOptionsToml(text, "x").status()));
   }

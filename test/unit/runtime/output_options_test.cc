@@ -63,11 +63,11 @@ TEST_CASE("annotations win over the options", "[runtime][spool]") {
   options.spool_stall_ms = 7;
   std::vector<std::string> warnings;
   REQUIRE(ApplyOutputAnnotations({{"io.hydra.spool.max-bytes", "128k"},
-                                 {"io.hydra.spool.policy", "drop-oldest"},
-                                 {"io.hydra.spool.polcy", "block"},
-                                 {"io.hydra.spoolpolicy", "x"},
-                                 {"other", "x"}},
-                                &options, &warnings)
+                                  {"io.hydra.spool.policy", "drop-oldest"},
+                                  {"io.hydra.spool.polcy", "block"},
+                                  {"io.hydra.spoolpolicy", "x"},
+                                  {"other", "x"}},
+                                 &options, &warnings)
               .ok());
   CHECK(options.spool_max_bytes == 128 << 10);
   CHECK(options.spool_policy == SpoolPolicy::kDropOldest);
@@ -90,7 +90,7 @@ TEST_CASE("sizes", "[runtime][spool]") {
     OutputOptions options;
     std::vector<std::string> warnings;
     CHECK(ApplyOutputAnnotations({{"io.hydra.spool.max-bytes", text}}, &options,
-                                &warnings)
+                                 &warnings)
               .ok());
     CHECK(options.spool_max_bytes == bytes);
   }
