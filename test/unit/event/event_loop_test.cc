@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "shim/base/unique_fd.h"
+#include "test/unit/base/pipe.h"
 #include "test/unit/event/run_loop.h"
 
 namespace hydra {
@@ -21,17 +21,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-struct Pipe {
-  Pipe() {
-    int ends[2];
-    REQUIRE(pipe2(ends, O_CLOEXEC | O_NONBLOCK) == 0);
-    read_end.Reset(ends[0]);
-    write_end.Reset(ends[1]);
-  }
-  void Write() { REQUIRE(write(write_end.get(), "x", 1) == 1); }
-  UniqueFd read_end;
-  UniqueFd write_end;
-};
+void WriteTo(const Pipe& pipe) {
+  REQUIRE(write(pipe.write.get(), "x", 1) == 1);
+}
 
 TEST_CASE("Timers fire in the order of their times, ties as they were set") {
   const auto loop = MakeLoop();
@@ -84,29 +76,29 @@ TEST_CASE("A timer may cancel itself and set another") {
 
 TEST_CASE("A watch is called as long as its descriptor is ready") {
   const auto loop = MakeLoop();
-  Pipe pipe;
+  Pipe pipe = MakePipe();
   int calls = 0;
-  auto watch = loop->Watch(pipe.read_end.get(), EPOLLIN, [&](uint32_t events) {
+  auto watch = loop->Watch(pipe.read.get(), EPOLLIN, [&](uint32_t events) {
     CHECK((events & EPOLLIN) != 0);
     if (++calls == 3) loop->Quit();
   });
   REQUIRE(watch.ok());
-  pipe.Write();
+  WriteTo(pipe);
   loop->Run();
   CHECK(calls == 3);
 }
 
 TEST_CASE("A watch may remove itself inside its callback") {
   const auto loop = MakeLoop();
-  Pipe pipe;
-  pipe.Write();
+  Pipe pipe = MakePipe();
+  WriteTo(pipe);
   auto registration = std::make_shared<EventLoop::Registration>();
   int calls = 0;
   // What the callback holds lives until the callback has returned.
   auto held = std::make_shared<int>(7);
   std::weak_ptr<int> alive = held;
   auto watch =
-      loop->Watch(pipe.read_end.get(), EPOLLIN,
+      loop->Watch(pipe.read.get(), EPOLLIN,
                   [&calls, registration, held = std::move(held)](uint32_t) {
                     ++calls;
                     *registration = {};
@@ -121,12 +113,12 @@ TEST_CASE("A watch may remove itself inside its callback") {
 
 TEST_CASE("A watch may remove another that is ready in the same round") {
   const auto loop = MakeLoop();
-  Pipe pipes[2];
+  const Pipe pipes[] = {MakePipe(), MakePipe()};
   EventLoop::Registration watches[2];
   int calls = 0;
   for (int i = 0; i < 2; ++i) {
-    pipes[i].Write();
-    auto watch = loop->Watch(pipes[i].read_end.get(), EPOLLIN,
+    WriteTo(pipes[i]);
+    auto watch = loop->Watch(pipes[i].read.get(), EPOLLIN,
                              [&calls, &watches, i](uint32_t) {
                                ++calls;
                                watches[1 - i] = {};
@@ -141,10 +133,10 @@ TEST_CASE("A watch may remove another that is ready in the same round") {
 
 TEST_CASE("A descriptor closed before its registration does no harm") {
   const auto loop = MakeLoop();
-  Pipe pipe;
-  auto watch = loop->Watch(pipe.read_end.get(), EPOLLIN, [](uint32_t) {});
+  Pipe pipe = MakePipe();
+  auto watch = loop->Watch(pipe.read.get(), EPOLLIN, [](uint32_t) {});
   REQUIRE(watch.ok());
-  pipe.read_end.Reset();
+  pipe.read.Reset();
 }
 
 TEST_CASE("What cannot be watched is an error") {

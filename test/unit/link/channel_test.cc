@@ -12,10 +12,12 @@
 #include <filesystem>
 #include <iterator>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "shim/base/unique_fd.h"
 #include "shim/link/protocol.h"
+#include "test/unit/base/pipe.h"
 
 namespace hydra::link {
 namespace {
@@ -130,12 +132,10 @@ TEST_CASE("Descriptors stay with their message", "[link][channel]") {
     std::vector<UniqueFd> reads;
     for (int i = 0; i < 5; ++i) {
       // The sender's own may go as soon as the message is queued.
-      int fds[2];
-      REQUIRE(pipe2(fds, O_CLOEXEC) == 0);
-      reads.emplace_back(fds[0]);
-      const UniqueFd write_end(fds[1]);
+      Pipe pipe = MakePipe();
+      reads.push_back(std::move(pipe.read));
       pair.writer.Add(Type::kStore, static_cast<uint64_t>(i), 0,
-                      std::string(100'000, 'x'), {write_end.get()});
+                      std::string(100'000, 'x'), {pipe.write.get()});
       pair.writer.Add(Type::kStore, 100, 0, "none");
     }
     for (size_t i = 0; i < 5; ++i) {
@@ -155,14 +155,11 @@ TEST_CASE("Descriptors stay with their message", "[link][channel]") {
 TEST_CASE("As many descriptors as a message may have arrive in order",
           "[link][channel]") {
   Pair pair;
-  std::vector<UniqueFd> ours;
+  std::vector<Pipe> ours;
   std::vector<int> raw;
   for (int i = 0; i < kMaxFds; ++i) {
-    int fds[2];
-    REQUIRE(pipe2(fds, O_CLOEXEC) == 0);
-    ours.emplace_back(fds[0]);
-    ours.emplace_back(fds[1]);
-    raw.push_back(fds[1]);
+    ours.push_back(MakePipe());
+    raw.push_back(ours.back().write.get());
   }
   pair.writer.Add(Type::kStore, 1, 0, {}, raw);
   const Message message = pair.Transfer();
@@ -170,7 +167,7 @@ TEST_CASE("As many descriptors as a message may have arrive in order",
   for (size_t i = 0; i < message.fds.size(); ++i) {
     REQUIRE(write(message.fds[i].get(), "!", 1) == 1);
     char c = 0;
-    CHECK(read(ours[2 * i].get(), &c, 1) == 1);
+    CHECK(read(ours[i].read.get(), &c, 1) == 1);
   }
 }
 

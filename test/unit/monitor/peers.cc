@@ -60,12 +60,6 @@ void WriteBytes(int fd, std::string_view data) {
   }
 }
 
-Pipe MakePipe() {
-  int fds[2];
-  REQUIRE(pipe2(fds, O_CLOEXEC) == 0);
-  return {UniqueFd(fds[0]), UniqueFd(fds[1])};
-}
-
 UniqueFd ConnectTo(const std::string& path) {
   UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_un address = {};

@@ -17,6 +17,7 @@
 #include "shim/base/unique_fd.h"
 #include "shim/link/channel.h"
 #include "shim/link/protocol.h"
+#include "test/unit/base/pipe.h"
 
 namespace hydra::monitor {
 
@@ -31,11 +32,6 @@ bool Eventually(const std::function<bool()>& condition,
 // Reads exactly `size` bytes, or up to end of file.
 std::string ReadBytes(int fd, size_t size);
 void WriteBytes(int fd, std::string_view data);
-struct Pipe {
-  UniqueFd read;
-  UniqueFd write;
-};
-Pipe MakePipe();
 // Connects to a unix socket.
 UniqueFd ConnectTo(const std::string& path);
 // Sends a message with these descriptors, as a runtime does with a console.
