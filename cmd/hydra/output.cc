@@ -91,6 +91,9 @@ std::string HintFor(absl::StatusCode code, const std::string& verb) {
       return "its monitor does not answer; `hydra ps -a` tells whether it is "
              "alive, and `hydra rm -f` removes what is left of it";
     case absl::StatusCode::kDeadlineExceeded:
+      if (verb == "run" || verb == "exec") {
+        return "what takes longer needs a longer --timeout, or none";
+      }
       return "it may still come; ask again, with a longer --timeout";
     case absl::StatusCode::kUnimplemented:
       return "the container's monitor is of an older release: `hydra upgrade`";
@@ -99,7 +102,7 @@ std::string HintFor(absl::StatusCode code, const std::string& verb) {
     case absl::StatusCode::kResourceExhausted:
       return "free disk space or memory, and try again";
     default:
-      if (verb == "run" || verb == "create") {
+      if (verb == "run" || verb == "create" || verb == "restore") {
         return "a container that cannot be made leaves nothing behind: put it "
                "right, and try again";
       }

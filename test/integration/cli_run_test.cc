@@ -282,6 +282,9 @@ TEST_CASE_METHOD(CliTest, "hydra run --timeout kills", "[cli][hydra]") {
   const Json error = MustFail(
       RunArguments({"--rm", "--timeout", "300ms"}, {"sleep", "1000"}), 125);
   CHECK(error["error"]["code"] == "DEADLINE_EXCEEDED");
+  // It is gone: there is nothing to ask again for.
+  CHECK(error["error"]["hint"].get<std::string>().find("ask again") ==
+        std::string::npos);
   CHECK(Must(RunArguments({"--rm", "--timeout", "5m"}, {"echo", "a"})) ==
         "a\n");
   CHECK(Hydra(RunArguments({"--timeout", "soon"}, {"true"})).status == 125);
