@@ -182,9 +182,10 @@ void Declare(CLI::App* app, Options* options) {
       ->capture_default_str();
   app->add_option("--against", options->against, "What it is compared with")
       ->capture_default_str();
-  app->add_option("--only", options->only,
-                  "commands, calls, output, deaths, memory, restart, polls; "
-                  "all without this");
+  app->add_option("--only", options->only, "All without this")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"commands", "calls", "output", "deaths", "memory",
+                             "restart", "polls"}));
   app->add_option("--json", options->json, "A file for machines");
   app->add_option("--svg", options->svg, "A file with a picture");
   app->add_option("--runs", sizes->runs, "Samples of what runs a container");
